@@ -92,7 +92,10 @@ function configure(work, type, defines) {
 
   const generator = ninja ? "Ninja" : "Unix Makefiles";
   const cache = join(work, "CMakeCache.txt");
-  if (existsSync(cache) && !readFileSync(cache, "utf8").includes(`GENERATOR:INTERNAL=${generator}\n`)) {
+  if (
+    existsSync(cache) &&
+    !readFileSync(cache, "utf8").includes(`GENERATOR:INTERNAL=${generator}\n`)
+  ) {
     rmSync(work, { recursive: true });
   }
   const settings = Object.entries(defines).filter(([, value]) => value !== "");
