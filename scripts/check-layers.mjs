@@ -45,15 +45,19 @@ const nativeLayers = {
   core: [],
 };
 
-/** An instruction-set unit sees no inline function that another unit could share. */
-const isaHeaders = /^(stdint\.h|stddef\.h|immintrin\.h|devices\/cpu\/simd\.h|.*\.simd\.h)$/;
+/** All of the system that an instruction-set unit may see: the STL's inline functions would be shared. */
+const isaSystemHeaders = ["stdint.h", "stddef.h", "immintrin.h"];
 
 /** @type {string[]} */
 const faults = [];
 for (const folder of ["src", "test", "bench", "examples"]) {
   for (const file of filesUnder(folder, /\.[cm]?ts$/)) checkScript(file);
 }
-for (const file of filesUnder("native", /\.(h|cpp|cu|cuh)$/)) checkNative(file);
+const nativeFiles = filesUnder("native", /\.(h|cpp|cu|cuh)$/);
+for (const file of nativeFiles) checkNative(file);
+for (const file of reachedFrom(nativeFiles.filter((name) => /\.simd\.(h|cpp)$/.test(name)))) {
+  checkIsaUnit(file);
+}
 
 if (faults.length > 0) {
   console.error(faults.join("\n"));
@@ -96,11 +100,14 @@ function checkImport(file, line, target) {
       if (folder === "user-llm") blame("src imports its own files by path, not by package name");
       return;
     }
-    if (folder !== "src") return blame(`src imports ${place}, which is not published`);
+    if (folder !== "src") {
+      blame(`src imports ${place}, which is not published`);
+      return;
+    }
     const from = layerOf(file);
     const to = layerOf(`src/${name}`);
-    if (!(from in sourceLayers)) return blame(`layer "${from}" is not in scripts/check-layers.mjs`);
-    if (!reaches(sourceLayers, from, to)) blame(`${from} must not import ${to} (${target})`);
+    if (!(from in sourceLayers)) blame(`layer "${from}" is not in scripts/check-layers.mjs`);
+    else if (!reaches(sourceLayers, from, to)) blame(`${from} must not import ${to} (${target})`);
   } else if (file.startsWith("examples/")) {
     const own = folder === "examples" || place === "src/index.js";
     if (target.startsWith(".") && !own) blame(`an example imports "user-llm" only, not ${target}`);
@@ -117,31 +124,58 @@ function checkImport(file, line, target) {
 
 /** @param {string} file */
 function checkNative(file) {
-  const text = withoutComments(readFileSync(join(root, file), "utf8"));
   const [, from = "", op = ""] = file.split("/");
-  const isIsaUnit = /\.simd\.(cpp|h)$/.test(file) || file === "native/devices/cpu/simd.h";
-
-  for (const { index, 1: bracket, 2: target = "" } of text.matchAll(
-    /^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]/gm,
-  )) {
-    const blame = (/** @type {string} */ reason) =>
-      faults.push(`${file}:${lineAt(text, index)}: ${reason}`);
-    if (isIsaUnit && !isaHeaders.test(target)) {
-      blame(`an instruction-set unit includes no ${target}: its inline functions would be shared`);
-    }
+  for (const { line, target, place } of includesOf(file)) {
+    const blame = (/** @type {string} */ reason) => faults.push(`${file}:${line}: ${reason}`);
     if (/^(napi|node_api|js_native_api)/.test(target) && from !== "binding") {
       blame(`only native/binding knows Node (${target})`);
     }
-    if (bracket === "<") continue;
-    const beside = posix.join(posix.dirname(file), target);
-    const place = existsSync(join(root, beside)) ? beside : `native/${target}`;
+    if (place === undefined) continue;
     const [, to = "", toOp = ""] = place.split("/");
-    if (!(to in nativeLayers)) continue;
     if (!reaches(nativeLayers, from, to)) blame(`${from} must not include ${to} (${target})`);
     if (from === "ops" && to === "ops" && op !== toOp) {
       blame(`op ${op} must not include op ${toOp}; what two ops share moves to devices/`);
     }
   }
+}
+
+/** @param {string} file that an instruction-set unit is made of */
+function checkIsaUnit(file) {
+  for (const { line, target, place } of includesOf(file)) {
+    if (place !== undefined || isaSystemHeaders.includes(target)) continue;
+    faults.push(
+      `${file}:${line}: compiled per instruction set, so it includes no <${target}>, ` +
+        `only ${isaSystemHeaders.map((name) => `<${name}>`).join(", ")} and files like itself`,
+    );
+  }
+}
+
+/**
+ * The files, and every file under native/ that they include.
+ *
+ * @param {string[]} files
+ */
+function reachedFrom(files) {
+  const reached = new Set(files);
+  for (const file of reached) {
+    for (const { place } of includesOf(file)) if (place !== undefined) reached.add(place);
+  }
+  return reached;
+}
+
+/**
+ * Each include's line, its name as written, and the file under native/ that it means, if any.
+ *
+ * @param {string} file
+ */
+function includesOf(file) {
+  const text = withoutComments(readFileSync(join(root, file), "utf8"));
+  const includes = text.matchAll(/^[ \t]*#[ \t]*include[ \t]*[<"]([^>"]+)[>"]/gm);
+  return [...includes].map(({ index, 1: target = "" }) => {
+    const candidates = [posix.join(posix.dirname(file), target), `native/${target}`];
+    const place = candidates.find((path) => existsSync(join(root, path)));
+    return { line: lineAt(text, index), target, place };
+  });
 }
 
 /**
