@@ -1,0 +1,268 @@
+// Plans a matrix product: which kernel, what is packed, and how C is cut into tasks.
+//
+// What decides the arithmetic of an element (the kernel, the pieces of k) depends on the shape alone; the tasks may
+// depend on the number of threads, because an element is always made by one task.
+#include "devices/cpu/gemm/gemm.h"
+
+#include <algorithm>
+#include <atomic>
+#include <type_traits>
+
+#include "devices/cpu/gemm/gemm.simd.h"
+#include "devices/cpu/thread_pool.h"
+
+namespace userllm {
+namespace {
+
+constexpr int64_t kInlineWork = 1 << 16;  // multiply-adds below which waking the pool costs more than it gives
+constexpr int64_t kTaskWork = 1 << 21;    // multiply-adds of a task: about 20 us
+constexpr int64_t kFewRows = 16;          // up to here inner products beat packing B first
+constexpr int64_t kFewColumns = 8;        // up to here they beat mostly empty panels
+constexpr int64_t kDirectRows = 24;       // up to here a [k, n] operand is read where it lies
+constexpr int64_t kPieceK = 512, kPieceTiles = 64;
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t align(int64_t bytes) { return (bytes + 63) & ~int64_t{63}; }
+
+template <class T>
+const GemmKernels& kernels() {
+  if constexpr (std::is_same_v<T, float>)
+    return SIMD_CALL(gemm_kernels_float)();
+  else
+    return SIMD_CALL(gemm_kernels_double)();
+}
+
+template <class T>
+const void* offset(const void* base, int64_t elements) {
+  return base ? static_cast<const T*>(base) + elements : nullptr;
+}
+template <class T>
+void* offset(void* base, int64_t elements) {
+  return base ? static_cast<T*>(base) + elements : nullptr;
+}
+
+template <class T>
+Gemm batch_item(const Gemm& g, int64_t i) {
+  Gemm item = g;
+  item.batch = 1;
+  item.a = offset<T>(g.a, i * g.a_batch_stride);
+  item.b = offset<T>(g.b, i * g.b_batch_stride);
+  item.c = offset<T>(g.c, i * g.c_batch_stride);
+  item.residual = offset<T>(g.residual, i * g.c_batch_stride);
+  item.preactivation = offset<T>(g.preactivation, i * g.c_batch_stride);
+  return item;
+}
+
+// A batch that shares B and whose rows follow each other is one product with more rows.
+Gemm fold_batch(const Gemm& g) {
+  const bool shared = g.packed_b || g.b_batch_stride == 0;
+  if (g.batch == 1 || !shared || g.a_transposed || g.a_batch_stride != g.m * g.a_row_stride ||
+      g.c_batch_stride != g.m * g.c_row_stride)
+    return g;
+  Gemm folded = g;
+  folded.m *= g.batch;
+  folded.batch = 1;
+  return folded;
+}
+
+struct Plan {
+  enum { kTiles, kDots } kernel = kTiles;
+  bool pack = false;
+  bool whole_items = false;  // a task does whole batch items, else items follow each other
+  int64_t pieces = 1;        // of k
+  int64_t packed_bytes = 0, piece_bytes = 0;
+};
+
+template <class T>
+Plan make_plan(const Gemm& g) {
+  const GemmKernels& kernel = kernels<T>();
+  Plan plan;
+  if (!g.packed_b && g.b_transposed && !g.a_transposed && (g.m <= kFewRows || g.n <= kFewColumns)) {
+    plan.kernel = Plan::kDots;
+  } else {
+    const int64_t tiles = ceil_div(g.m, kernel.rows) * ceil_div(g.n, kernel.columns);
+    plan.pieces = std::clamp(std::min(g.k / kPieceK, kPieceTiles / tiles), int64_t{1}, int64_t{64});
+    plan.pack = !g.packed_b && (g.b_transposed || g.m > kDirectRows);
+  }
+  const int64_t work = g.m * g.n * g.k;
+  plan.whole_items = g.batch > 1 && plan.pieces == 1 && (work < kTaskWork || g.batch >= 16);
+  if (plan.pack) plan.packed_bytes = align(static_cast<int64_t>(gemm_packed_bytes<T>(g.n, g.k)));
+  if (plan.pieces > 1) plan.piece_bytes = align(g.m * g.n * static_cast<int64_t>(sizeof(T)));
+  return plan;
+}
+
+// body(task, slot): tasks that run at the same time have different slots below thread_count().
+template <class F>
+void parallel_with_slots(int64_t tasks, const F& body) {
+  std::atomic<int64_t> next{0};
+  parallel_for(std::min<int64_t>(tasks, thread_count()), [&](int64_t slot) {
+    for (int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) body(task, slot);
+  });
+}
+
+template <class T>
+void pack_in_parallel(const Gemm& g, void* packed) {
+  const GemmKernels& kernel = kernels<T>();
+  const int64_t panels = ceil_div(g.n, kernel.columns);
+  const int64_t tasks = g.n * g.k < kInlineWork ? 1 : std::min(panels, int64_t{4} * thread_count());
+  const auto body = [&](int64_t task) {
+    kernel.pack(g, packed, panels * task / tasks, panels * (task + 1) / tasks);
+  };
+  if (tasks == 1)
+    body(0);
+  else
+    parallel_for(tasks, body);
+}
+
+template <class T>
+GemmPanels panels_of(const Gemm& g, const void* packed) {
+  const int64_t columns = kernels<T>().columns;
+  if (packed) return {packed, g.k * columns, columns};
+  return {g.b, columns, g.b_row_stride};
+}
+
+// Cuts [m, n] into a grid of tasks, `run(range)` each.
+template <class F>
+void for_ranges(const GemmKernels& kernel, const Gemm& g, int64_t pieces, const F& run) {
+  const int64_t row_blocks = ceil_div(g.m, kernel.rows), panels = ceil_div(g.n, kernel.columns);
+  const int64_t work = g.m * g.n * g.k;
+  int64_t row_tasks = 1, column_tasks = 1;
+  if (work * pieces >= kInlineWork) {
+    const int64_t threads = thread_count();
+    // Rows first: the tasks of one column of the grid then share B. Wide B is cut too, so that it stays in the cache.
+    const int64_t wanted = std::max(ceil_div(work, kTaskWork), ceil_div(threads, pieces));
+    row_tasks = std::clamp(wanted, int64_t{1}, ceil_div(row_blocks, 8));
+    column_tasks = std::clamp(ceil_div(wanted, row_tasks), int64_t{1}, panels);
+    if (row_tasks > threads) row_tasks = std::min(row_blocks, ceil_div(row_tasks, threads) * threads);
+  }
+  const int64_t per_piece = row_tasks * column_tasks;
+  const auto body = [&](int64_t task) {
+    const int64_t piece = task / per_piece, column = task % per_piece / row_tasks, row = task % row_tasks;
+    const GemmRange range = {
+        std::min(g.m, kernel.rows * (row_blocks * row / row_tasks)),
+        std::min(g.m, kernel.rows * (row_blocks * (row + 1) / row_tasks)),
+        std::min(g.n, kernel.columns * (panels * column / column_tasks)),
+        std::min(g.n, kernel.columns * (panels * (column + 1) / column_tasks)),
+    };
+    run(piece, range);
+  };
+  const int64_t tasks = per_piece * pieces;
+  if (tasks == 1 || work * pieces < kInlineWork)
+    for (int64_t task = 0; task < tasks; ++task) body(task);
+  else
+    parallel_for(tasks, body);
+}
+
+// One item of the batch, by all threads.
+template <class T>
+void run_item(const Gemm& g, const Plan& plan) {
+  const GemmKernels& kernel = kernels<T>();
+  if (plan.kernel == Plan::kDots) {
+    for_ranges(kernel, g, 1, [&](int64_t, const GemmRange& range) { kernel.dots(g, range); });
+    return;
+  }
+  const void* packed = g.packed_b;
+  if (plan.pack) {
+    pack_in_parallel<T>(g, g.scratch);
+    packed = g.scratch;
+  }
+  const GemmPanels panels = panels_of<T>(g, packed);
+  if (plan.pieces == 1) {
+    for_ranges(kernel, g, 1, [&](int64_t, const GemmRange& range) { kernel.tiles(g, panels, range); });
+    return;
+  }
+  char* parts = static_cast<char*>(g.scratch) + plan.packed_bytes;
+  Gemm whole = g;
+  whole.k /= plan.pieces;
+  for_ranges(kernel, whole, plan.pieces, [&](int64_t piece, const GemmRange& range) {
+    const int64_t k_begin = g.k * piece / plan.pieces, k_end = g.k * (piece + 1) / plan.pieces;
+    Gemm part = {.m = g.m, .n = g.n, .k = k_end - k_begin};
+    part.a = offset<T>(g.a, g.a_transposed ? k_begin * g.a_row_stride : k_begin);
+    part.a_row_stride = g.a_row_stride;
+    part.a_transposed = g.a_transposed;
+    part.c = parts + piece * plan.piece_bytes;
+    part.c_row_stride = g.n;
+    GemmPanels below = panels;
+    below.data = offset<T>(panels.data, k_begin * panels.k_stride);
+    kernel.tiles(part, below, range);
+  });
+  Gemm last = g;
+  last.k = plan.pieces;
+  for_ranges(kernel, last, 1, [&](int64_t, const GemmRange& range) {
+    kernel.sum(g, parts, plan.pieces, plan.piece_bytes / static_cast<int64_t>(sizeof(T)), range);
+  });
+}
+
+// Small items of a batch: each is packed and multiplied by one thread.
+template <class T>
+void run_whole_items(const Gemm& g, const Plan& plan) {
+  const GemmKernels& kernel = kernels<T>();
+  const auto one = [&](int64_t i, int64_t slot) {
+    const Gemm item = batch_item<T>(g, i);
+    const GemmRange range = {0, g.m, 0, g.n};
+    if (plan.kernel == Plan::kDots) return kernel.dots(item, range);
+    const void* packed = g.packed_b;
+    if (plan.pack) {
+      void* slot_scratch = static_cast<char*>(g.scratch) + slot * plan.packed_bytes;
+      kernel.pack(item, slot_scratch, 0, ceil_div(g.n, kernel.columns));
+      packed = slot_scratch;
+    }
+    kernel.tiles(item, panels_of<T>(item, packed), range);
+  };
+  const int64_t work = g.m * g.n * g.k;
+  if (work * g.batch < kInlineWork) {
+    for (int64_t i = 0; i < g.batch; ++i) one(i, 0);
+    return;
+  }
+  const int64_t tasks = std::clamp(work * g.batch / kTaskWork * 8, int64_t{thread_count()}, g.batch);
+  parallel_with_slots(tasks, [&](int64_t task, int64_t slot) {
+    for (int64_t i = g.batch * task / tasks; i < g.batch * (task + 1) / tasks; ++i) one(i, slot);
+  });
+}
+
+}  // namespace
+
+template <class T>
+size_t gemm_packed_bytes(int64_t n, int64_t k) {
+  const int64_t columns = kernels<T>().columns;
+  return static_cast<size_t>(ceil_div(n, columns) * columns * k) * sizeof(T);
+}
+
+template <class T>
+void gemm_pack_b(const Gemm& g, void* packed) {
+  pack_in_parallel<T>(g, packed);
+}
+
+template <class T>
+size_t gemm_scratch_bytes(const Gemm& gemm) {
+  const Gemm g = fold_batch(gemm);
+  if (g.batch <= 0 || g.m <= 0 || g.n <= 0 || g.k <= 0) return 0;
+  const Plan plan = make_plan<T>(g);
+  const int64_t slots = plan.whole_items ? thread_count() : 1;
+  return static_cast<size_t>(slots * plan.packed_bytes + (plan.pieces > 1 ? plan.pieces * plan.piece_bytes : 0));
+}
+
+template <class T>
+void gemm(const Gemm& gemm) {
+  const Gemm g = fold_batch(gemm);
+  if (g.batch <= 0 || g.m <= 0 || g.n <= 0) return;
+  if (g.k <= 0) {
+    for (int64_t i = 0; i < g.batch; ++i)
+      kernels<T>().sum(batch_item<T>(g, i), nullptr, 0, 0, {0, g.m, 0, g.n});
+    return;
+  }
+  const Plan plan = make_plan<T>(g);
+  if (plan.whole_items) return run_whole_items<T>(g, plan);
+  for (int64_t i = 0; i < g.batch; ++i) run_item<T>(batch_item<T>(g, i), plan);
+}
+
+template size_t gemm_packed_bytes<float>(int64_t, int64_t);
+template size_t gemm_packed_bytes<double>(int64_t, int64_t);
+template void gemm_pack_b<float>(const Gemm&, void*);
+template void gemm_pack_b<double>(const Gemm&, void*);
+template size_t gemm_scratch_bytes<float>(const Gemm&);
+template size_t gemm_scratch_bytes<double>(const Gemm&);
+template void gemm<float>(const Gemm&);
+template void gemm<double>(const Gemm&);
+
+}  // namespace userllm

@@ -1,0 +1,61 @@
+// Matrix products on the CPU, float32 and float64, for every instruction set we ship.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace userllm {
+
+enum class Activation : int { kNone = 0, kGeluTanh = 1 };
+
+// `batch` times, row-major:
+//
+//     preactivation = alpha · op(A)[m, k] · op(B)[k, n] + bias (+ C when accumulating)
+//     C[m, n]       = activation(preactivation) + residual
+//
+// Strides count elements. Rows are contiguous: the element stride is 1. k == 0 gives the epilogue of zeros.
+// Results do not depend on the number of threads; C overlaps no input, residual and preactivation included.
+struct Gemm {
+  int64_t batch = 1, m = 0, n = 0, k = 0;
+
+  const void* a = nullptr;
+  int64_t a_row_stride = 0, a_batch_stride = 0;
+  bool a_transposed = false;  // stored [k, m]
+
+  const void* b = nullptr;
+  int64_t b_row_stride = 0, b_batch_stride = 0;
+  bool b_transposed = false;  // stored [n, k], as the weight of nn.Linear
+
+  const void* packed_b = nullptr;  // what gemm_pack_b made of b, which is then not read; shared by the batch
+
+  void* c = nullptr;
+  int64_t c_row_stride = 0, c_batch_stride = 0;
+
+  double alpha = 1;
+  bool accumulate = false;
+  const void* bias = nullptr;      // [n]
+  const void* residual = nullptr;  // [m, n] with C's strides
+  Activation activation = Activation::kNone;
+  void* preactivation = nullptr;  // [m, n] with C's strides, written when wanted
+
+  void* scratch = nullptr;  // gemm_scratch_bytes() bytes, aligned to 64
+};
+
+// T is float or double.
+
+// Of a [k, n] operand rearranged for the register tiles of this machine. Aligned to 64 by the caller.
+template <class T>
+size_t gemm_packed_bytes(int64_t n, int64_t k);
+
+// Reads n, k and b of `gemm`.
+template <class T>
+void gemm_pack_b(const Gemm& gemm, void* packed);
+
+// Reads everything but the pointers' targets: the shape, the strides, and which pointers are set.
+template <class T>
+size_t gemm_scratch_bytes(const Gemm& gemm);
+
+template <class T>
+void gemm(const Gemm& gemm);
+
+}  // namespace userllm

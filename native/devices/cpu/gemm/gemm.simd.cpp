@@ -1,0 +1,544 @@
+// The matrix product on one range of C, for one instruction set.
+//
+// C is covered by register tiles of kRows x kVectors vectors. A tile runs down k once: it loads one row of a column
+// panel of B, broadcasts one element of each of its rows of A, and multiplies. All loads and stores stay inside the
+// operands: the last vector of a partial panel is masked.
+#include "devices/cpu/gemm/gemm.simd.h"
+
+#if defined(USER_LLM_ISA_AVX512) || defined(USER_LLM_ISA_AVX2)
+// The headers of GCC 12 make "undefined" registers from themselves and then warn about it (GCC bug 105593).
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#endif
+
+namespace userllm {
+namespace {
+
+#if defined(USER_LLM_ISA_AVX512)
+constexpr int kVectorBytes = 64, kRows = 12, kVectors = 2;
+#elif defined(USER_LLM_ISA_AVX2)
+constexpr int kVectorBytes = 32, kRows = 6, kVectors = 2;
+#elif defined(__aarch64__)
+constexpr int kVectorBytes = 16, kRows = 6, kVectors = 4;
+#else
+constexpr int kVectorBytes = 16, kRows = 4, kVectors = 2;
+#endif
+
+// k is cut so that kBlockK rows of a panel and of A fit the first-level cache.
+constexpr int64_t kBlockK = 512;
+// Bytes of B that stay in the second-level cache while the rows of a range pass by.
+constexpr int64_t kGroupBytes = 768 << 10;
+constexpr int kDotRows = 4, kDotColumns = 4, kDotStrip = 64;
+
+template <class T>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(kVectorBytes)));
+};
+template <class T>
+using Vec = typename VectorOf<T>::type;
+template <class T>
+constexpr int kLanes = kVectorBytes / sizeof(T);
+template <class T>
+constexpr int kColumns = kVectors* kLanes<T>;
+
+inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+template <class T>
+inline Vec<T> load(const T* from) {
+  Vec<T> v;
+  __builtin_memcpy(&v, from, sizeof v);
+  return v;
+}
+
+template <class T>
+inline void store(T* to, Vec<T> v) {
+  __builtin_memcpy(to, &v, sizeof v);
+}
+
+// The first `count` lanes; the others load as zero and are not touched in memory.
+#if defined(USER_LLM_ISA_AVX512)
+inline Vec<float> load(const float* from, int count) {
+  return (Vec<float>)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), from);
+}
+inline Vec<double> load(const double* from, int count) {
+  return (Vec<double>)_mm512_maskz_loadu_pd((__mmask8)((1u << count) - 1), from);
+}
+inline void store(float* to, Vec<float> v, int count) {
+  _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), (__m512)v);
+}
+inline void store(double* to, Vec<double> v, int count) {
+  _mm512_mask_storeu_pd(to, (__mmask8)((1u << count) - 1), (__m512d)v);
+}
+#elif defined(USER_LLM_ISA_AVX2)
+alignas(32) constexpr int kMasks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+inline __m256i mask32(int count) { return _mm256_loadu_si256((const __m256i*)(kMasks + 8 - count)); }
+inline __m256i mask64(int count) { return _mm256_loadu_si256((const __m256i*)(kMasks + 8 - 2 * count)); }
+inline Vec<float> load(const float* from, int count) { return (Vec<float>)_mm256_maskload_ps(from, mask32(count)); }
+inline Vec<double> load(const double* from, int count) {
+  return (Vec<double>)_mm256_maskload_pd(from, mask64(count));
+}
+inline void store(float* to, Vec<float> v, int count) { _mm256_maskstore_ps(to, mask32(count), (__m256)v); }
+inline void store(double* to, Vec<double> v, int count) { _mm256_maskstore_pd(to, mask64(count), (__m256d)v); }
+#else
+template <class T>
+inline Vec<T> load(const T* from, int count) {
+  Vec<T> v{};
+  for (int i = 0; i < count; ++i) v[i] = from[i];
+  return v;
+}
+template <class T>
+inline void store(T* to, Vec<T> v, int count) {
+  for (int i = 0; i < count; ++i) to[i] = v[i];
+}
+#endif
+
+// ---- Epilogue
+
+// x / (1 + exp(-2u)) with u = sqrt(2/pi) (x + 0.044715 x^3), which equals x/2 (1 + tanh u) without its cancellation.
+// The exponent is made in double, or its rounding would be the largest error where the result is small.
+inline float gelu_tanh(float x) {
+  constexpr double kLinear = -2.3022081985119395, kCubic = -0.10294323959646136;  // -2 sqrt(2/pi) / ln 2, * 0.044715
+  const float bounded = x > -10.f ? (x < 10.f ? x : 10.f) : -10.f;               // 2^126; and NaN goes on by x
+  const double xd = bounded, y = xd * (kLinear + kCubic * (xd * xd));
+  constexpr double kRound = 6755399441055744.;  // 1.5 * 2^52: adding it rounds to an integer
+  const double whole = (y + kRound) - kRound;
+  const float f = static_cast<float>(y - whole);
+  float p = 1.5252733804e-5f;  // Taylor coefficients of 2^f, |f| <= 1/2
+  p = p * f + 1.5403530394e-4f;
+  p = p * f + 1.3333558146e-3f;
+  p = p * f + 9.6181291076e-3f;
+  p = p * f + 5.5504108664e-2f;
+  p = p * f + 2.4022650696e-1f;
+  p = p * f + 6.9314718056e-1f;
+  p = p * f + 1.f;
+  const int power = (static_cast<int>(whole) + 127) << 23;
+  float scale;
+  __builtin_memcpy(&scale, &power, sizeof scale);
+  return x / (1.f + scale * p);
+}
+
+inline double gelu_tanh(double x) {
+  constexpr double kLinear = -1.5957691216057308;
+  return x / (1. + __builtin_exp(kLinear * (x + 0.044715 * x * x * x)));
+}
+
+// What is left to do with sums over k for rows m.. and columns n..: they are in values[row * value_stride + column].
+template <class T>
+void finish(const Gemm& g, T* values, int64_t value_stride, int64_t m, int64_t rows, int64_t n, int64_t columns) {
+  const T alpha = static_cast<T>(g.alpha);
+  const T* bias = g.bias ? static_cast<const T*>(g.bias) + n : nullptr;
+  for (int64_t i = 0; i < rows; ++i) {
+    const int64_t at = (m + i) * g.c_row_stride + n;
+    T* __restrict v = values + i * value_stride;
+    T* c = static_cast<T*>(g.c) + at;
+    if (alpha != 1)
+      for (int64_t j = 0; j < columns; ++j) v[j] *= alpha;
+    if (g.accumulate)
+      for (int64_t j = 0; j < columns; ++j) v[j] += c[j];
+    if (bias)
+      for (int64_t j = 0; j < columns; ++j) v[j] += bias[j];
+    if (g.preactivation) __builtin_memcpy(static_cast<T*>(g.preactivation) + at, v, columns * sizeof(T));
+    if (g.activation == Activation::kGeluTanh)
+      for (int64_t j = 0; j < columns; ++j) v[j] = gelu_tanh(v[j]);
+    if (g.residual) {
+      const T* residual = static_cast<const T*>(g.residual) + at;
+      for (int64_t j = 0; j < columns; ++j) v[j] += residual[j];
+    }
+    __builtin_memcpy(c, v, columns * sizeof(T));
+  }
+}
+
+// ---- Register tile
+
+template <class T>
+struct Tile {
+  const T* a;  // element (i, k) at a[i * a_row + k * a_k]
+  int64_t a_row, a_k;
+  const T* b;  // row k of the panel at b[k * b_k]
+  int64_t b_k;
+  int64_t k;
+  const T* bias;  // what the sums start from, or null
+  T alpha;
+  T* c;
+  int64_t c_row;
+  const T* addend;  // with C's row stride, or null
+  int lanes;        // of the last vector, when the tile is partial
+};
+
+template <class T, int kR, int kV, bool kPartial>
+void tile(const Tile<T>& t) {
+  const int lanes = t.lanes;
+  const auto load_at = [lanes](const T* from, int j) {
+    return kPartial && j == kV - 1 ? load(from + j * kLanes<T>, lanes) : load(from + j * kLanes<T>);
+  };
+  Vec<T> sum[kR][kV];
+#pragma GCC unroll 8
+  for (int j = 0; j < kV; ++j) {
+    const Vec<T> start = t.bias ? load_at(t.bias, j) : Vec<T>{};
+#pragma GCC unroll 16
+    for (int i = 0; i < kR; ++i) sum[i][j] = start;
+  }
+
+  // One pointer for every three rows: [p], [p + stride] and [p + 2 stride] are addressing modes.
+  const T* a[(kR + 2) / 3];
+#pragma GCC unroll 8
+  for (int i = 0; i < (kR + 2) / 3; ++i) a[i] = t.a + 3 * i * t.a_row;
+  const int64_t a_row = t.a_row, a_k = t.a_k, b_k = t.b_k;
+  const T* b = t.b;
+  for (int64_t k = t.k; k > 0; --k) {
+    Vec<T> row[kV];
+#pragma GCC unroll 8
+    for (int j = 0; j < kV; ++j) row[j] = load_at(b, j);
+#pragma GCC unroll 16
+    for (int i = 0; i < kR; ++i) {
+      const T factor = a[i / 3][i % 3 * a_row];
+#pragma GCC unroll 8
+      for (int j = 0; j < kV; ++j) sum[i][j] += factor * row[j];
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < (kR + 2) / 3; ++i) a[i] += a_k;
+    b += b_k;
+  }
+
+  if (t.alpha != 1) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kR; ++i)
+#pragma GCC unroll 8
+      for (int j = 0; j < kV; ++j) sum[i][j] *= t.alpha;
+  }
+  if (t.addend) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kR; ++i)
+#pragma GCC unroll 8
+      for (int j = 0; j < kV; ++j) sum[i][j] += load_at(t.addend + i * t.c_row, j);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kR; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < kV; ++j) {
+      T* c = t.c + i * t.c_row + j * kLanes<T>;
+      if (kPartial && j == kV - 1)
+        store(c, sum[i][j], lanes);
+      else
+        store(c, sum[i][j]);
+    }
+}
+
+template <class T>
+using TileFunction = void (*)(const Tile<T>&);
+
+// By vectors, whether the last one is partial, and rows, each less one.
+template <class T>
+struct TileTable {
+  TileFunction<T> of[kVectors][2][kRows];
+};
+
+template <class T, int kV, int kR>
+constexpr void fill_rows(TileTable<T>& table) {
+  table.of[kV - 1][0][kR - 1] = tile<T, kR, kV, false>;
+  table.of[kV - 1][1][kR - 1] = tile<T, kR, kV, true>;
+  if constexpr (kR > 1) fill_rows<T, kV, kR - 1>(table);
+}
+
+template <class T, int kV = kVectors>
+constexpr TileTable<T> make_tile_table() {
+  TileTable<T> table{};
+  if constexpr (kV > 1) table = make_tile_table<T, kV - 1>();
+  fill_rows<T, kV, kRows>(table);
+  return table;
+}
+
+template <class T>
+constexpr TileTable<T> kTiles = make_tile_table<T>();
+
+// Rows [m, m + rows) of a transposed A as a_packed[k * kRows + row].
+template <class T>
+void pack_rows(const T* a, int64_t row_stride, int64_t rows, int64_t k, T* packed) {
+  if (rows == kRows) {
+    for (int64_t i = 0; i < k; ++i) __builtin_memcpy(packed + i * kRows, a + i * row_stride, kRows * sizeof(T));
+    return;
+  }
+  for (int64_t i = 0; i < k; ++i)
+    for (int64_t r = 0; r < rows; ++r) packed[i * kRows + r] = a[i * row_stride + r];
+}
+
+template <class T>
+void tiles(const Gemm& g, const GemmPanels& panels, const GemmRange& range) {
+  alignas(64) T a_packed[kRows * kBlockK];
+  alignas(64) T values[kRows * kColumns<T>];
+  const T* a = static_cast<const T*>(g.a);
+  const T* b = static_cast<const T*>(panels.data);
+  T* c = static_cast<T*>(g.c);
+  const int64_t rows = range.m_end - range.m_begin;
+  const int64_t row_blocks = ceil_div(rows, kRows);
+  const int64_t first_panel = range.n_begin / kColumns<T>, last_panel = ceil_div(range.n_end, kColumns<T>);
+  const int64_t k_blocks = ceil_div(g.k, kBlockK);
+
+  for (int64_t k_block = 0; k_block < k_blocks; ++k_block) {
+    const int64_t k_begin = g.k * k_block / k_blocks, k = g.k * (k_block + 1) / k_blocks - k_begin;
+    const bool first = k_block == 0, last = k_block == k_blocks - 1;
+    // Sums are parked in C between the blocks of k; the last block does the epilogue.
+    Gemm step = g;
+    step.accumulate = g.accumulate || !first;
+    if (!last) {
+      step.bias = step.residual = nullptr;
+      step.preactivation = nullptr;
+      step.activation = Activation::kNone;
+    }
+    const bool in_registers = step.activation == Activation::kNone && !step.preactivation &&
+                              !(step.accumulate && step.residual) && !(step.bias && g.alpha != 1);
+    const int64_t group = min(last_panel - first_panel, 1 + kGroupBytes / (k * kColumns<T> * int64_t{sizeof(T)}));
+
+    for (int64_t g0 = first_panel; g0 < last_panel; g0 += group) {
+      const int64_t g1 = min(g0 + group, last_panel);
+      for (int64_t row_block = 0; row_block < row_blocks; ++row_block) {
+        // Cut evenly: 50 rows are 5 x 10, not 4 x 12 and 2.
+        const int64_t m = range.m_begin + rows * row_block / row_blocks;
+        const int64_t height = range.m_begin + rows * (row_block + 1) / row_blocks - m;
+        Tile<T> t;
+        if (g.a_transposed) {
+          pack_rows(a + k_begin * g.a_row_stride + m, g.a_row_stride, height, k, a_packed);
+          t.a = a_packed, t.a_row = 1, t.a_k = kRows;
+        } else {
+          t.a = a + m * g.a_row_stride + k_begin, t.a_row = g.a_row_stride, t.a_k = 1;
+        }
+        t.b_k = panels.k_stride;
+        t.k = k;
+        for (int64_t panel = g0; panel < g1; ++panel) {
+          const int64_t n = panel * kColumns<T>, width = min(range.n_end - n, kColumns<T>);
+          const int64_t vectors = ceil_div(width, kLanes<T>);
+          t.lanes = static_cast<int>(width - (vectors - 1) * kLanes<T>);
+          const TileFunction<T> run = kTiles<T>.of[vectors - 1][t.lanes != kLanes<T>][height - 1];
+          t.b = b + panel * panels.panel_stride + k_begin * panels.k_stride;
+          if (in_registers) {
+            const int64_t at = m * g.c_row_stride + n;
+            t.alpha = static_cast<T>(g.alpha);
+            t.bias = step.bias ? static_cast<const T*>(step.bias) + n : nullptr;
+            t.c = c + at;
+            t.c_row = g.c_row_stride;
+            t.addend = step.accumulate ? t.c : step.residual ? static_cast<const T*>(step.residual) + at : nullptr;
+            run(t);
+          } else {
+            t.alpha = 1;
+            t.bias = t.addend = nullptr;
+            t.c = values;
+            t.c_row = kColumns<T>;
+            run(t);
+            finish(step, values, kColumns<T>, m, height, n, width);
+          }
+        }
+      }
+    }
+  }
+}
+
+// ---- Inner products
+
+inline float horizontal_sum(Vec<float> v) {
+#if defined(USER_LLM_ISA_AVX512)
+  return _mm512_reduce_add_ps((__m512)v);
+#else
+  float sum = 0;
+  for (int i = 0; i < kLanes<float>; ++i) sum += v[i];
+  return sum;
+#endif
+}
+
+inline double horizontal_sum(Vec<double> v) {
+  double sum = 0;
+  for (int i = 0; i < kLanes<double>; ++i) sum += v[i];
+  return sum;
+}
+
+template <class T, int kR, int kC>
+void dot_tile(const T* a, int64_t a_row, const T* b, int64_t b_row, int64_t k, T* values) {
+  Vec<T> sum[kR][kC] = {};
+  const auto step = [&](int64_t at, auto load_at) {
+    Vec<T> rows[kR];
+#pragma GCC unroll 8
+    for (int i = 0; i < kR; ++i) rows[i] = load_at(a + i * a_row + at);
+#pragma GCC unroll 8
+    for (int j = 0; j < kC; ++j) {
+      const Vec<T> column = load_at(b + j * b_row + at);
+#pragma GCC unroll 8
+      for (int i = 0; i < kR; ++i) sum[i][j] += rows[i] * column;
+    }
+  };
+  int64_t at = 0;
+  for (; at + kLanes<T> <= k; at += kLanes<T>) step(at, [](const T* from) { return load(from); });
+  if (at < k) {
+    const int rest = static_cast<int>(k - at);
+    step(at, [rest](const T* from) { return load(from, rest); });
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kR; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < kC; ++j) values[i * kDotStrip + j] = horizontal_sum(sum[i][j]);
+}
+
+template <class T>
+using DotFunction = void (*)(const T*, int64_t, const T*, int64_t, int64_t, T*);
+static_assert(kDotRows == 4 && kDotColumns == 4);
+template <class T>
+constexpr DotFunction<T> kDots[kDotRows][kDotColumns] = {
+    {dot_tile<T, 1, 1>, dot_tile<T, 1, 2>, dot_tile<T, 1, 3>, dot_tile<T, 1, 4>},
+    {dot_tile<T, 2, 1>, dot_tile<T, 2, 2>, dot_tile<T, 2, 3>, dot_tile<T, 2, 4>},
+    {dot_tile<T, 3, 1>, dot_tile<T, 3, 2>, dot_tile<T, 3, 3>, dot_tile<T, 3, 4>},
+    {dot_tile<T, 4, 1>, dot_tile<T, 4, 2>, dot_tile<T, 4, 3>, dot_tile<T, 4, 4>},
+};
+
+template <class T>
+void dots(const Gemm& g, const GemmRange& range) {
+  alignas(64) T values[kDotRows * kDotStrip];
+  const T* a = static_cast<const T*>(g.a);
+  const T* b = static_cast<const T*>(g.b);
+  // A few rows of B are read once for all rows of A.
+  for (int64_t n = range.n_begin; n < range.n_end; n += kDotStrip) {
+    const int64_t strip = min(kDotStrip, range.n_end - n);
+    for (int64_t m = range.m_begin; m < range.m_end; m += kDotRows) {
+      const int64_t rows = min(kDotRows, range.m_end - m);
+      for (int64_t j = 0; j < strip; j += kDotColumns) {
+        const int64_t columns = min(kDotColumns, strip - j);
+        kDots<T>[rows - 1][columns - 1](a + m * g.a_row_stride, g.a_row_stride, b + (n + j) * g.b_row_stride,
+                                        g.b_row_stride, g.k, values + j);
+      }
+      finish(g, values, kDotStrip, m, rows, n, strip);
+    }
+  }
+}
+
+// ---- Sums of the pieces of k
+
+template <class T>
+void sum(const Gemm& g, const void* parts, int64_t count, int64_t stride, const GemmRange& range) {
+  constexpr int64_t kStrip = 512;
+  alignas(64) T values[kStrip];
+  for (int64_t m = range.m_begin; m < range.m_end; ++m)
+    for (int64_t n = range.n_begin; n < range.n_end; n += kStrip) {
+      const int64_t columns = min(kStrip, range.n_end - n);
+      const T* part = static_cast<const T*>(parts) + m * g.n + n;
+      for (int64_t j = 0; j < columns; ++j) values[j] = count ? part[j] : T(0);
+      for (int64_t i = 1; i < count; ++i)
+        for (int64_t j = 0; j < columns; ++j) values[j] += part[i * stride + j];
+      finish(g, values, kStrip, m, 1, n, columns);
+    }
+}
+
+// ---- Packing of B
+
+// to[column * to_stride + row] = from[row * from_stride + column] for kLanes rows, of which those from `rows` on are
+// zero, and `columns` <= kLanes columns.
+template <class T>
+void transpose(const T* from, int64_t from_stride, int64_t rows, int64_t columns, T* to, int64_t to_stride) {
+  for (int64_t c = 0; c < columns; ++c)
+    for (int64_t r = 0; r < kLanes<T>; ++r) to[c * to_stride + r] = r < rows ? from[r * from_stride + c] : T(0);
+}
+
+#if defined(USER_LLM_ISA_AVX512)
+template <>
+inline void transpose(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to,
+                      int64_t to_stride) {
+  const __mmask16 mask = (__mmask16)((1u << columns) - 1);
+  __m512 r[16], t[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i)
+    r[i] = i < rows ? _mm512_maskz_loadu_ps(mask, from + i * from_stride) : _mm512_setzero_ps();
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; i += 4)
+#pragma GCC unroll 2
+    for (int j = 0; j < 2; ++j) {
+      const __m512d low = _mm512_castps_pd(t[i + j]), high = _mm512_castps_pd(t[i + j + 2]);
+      r[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+      r[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+    }
+  // r[4 q + j] holds column j of each 4 x 4 block of rows 4 q ..; what is left is to transpose the blocks.
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const __m512 a = _mm512_shuffle_f32x4(r[j], r[j + 4], 0x88), b = _mm512_shuffle_f32x4(r[j], r[j + 4], 0xdd);
+    const __m512 c = _mm512_shuffle_f32x4(r[j + 8], r[j + 12], 0x88);
+    const __m512 d = _mm512_shuffle_f32x4(r[j + 8], r[j + 12], 0xdd);
+    t[j] = _mm512_shuffle_f32x4(a, c, 0x88);
+    t[j + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
+    t[j + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
+    t[j + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i)
+    if (i < columns) _mm512_storeu_ps(to + i * to_stride, t[i]);
+}
+#elif defined(USER_LLM_ISA_AVX2)
+template <>
+inline void transpose(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to,
+                      int64_t to_stride) {
+  const __m256i mask = mask32(static_cast<int>(columns));
+  __m256 r[8], t[8];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i)
+    r[i] = i < rows ? _mm256_maskload_ps(from + i * from_stride, mask) : _mm256_setzero_ps();
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; i += 4)
+#pragma GCC unroll 2
+    for (int j = 0; j < 2; ++j) {
+      const __m256d low = _mm256_castps_pd(t[i + j]), high = _mm256_castps_pd(t[i + j + 2]);
+      r[i + 2 * j] = _mm256_castpd_ps(_mm256_unpacklo_pd(low, high));
+      r[i + 2 * j + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(low, high));
+    }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    t[j] = _mm256_permute2f128_ps(r[j], r[j + 4], 0x20);
+    t[j + 4] = _mm256_permute2f128_ps(r[j], r[j + 4], 0x31);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i)
+    if (i < columns) _mm256_storeu_ps(to + i * to_stride, t[i]);
+}
+#endif
+
+template <class T>
+void pack(const Gemm& g, void* packed, int64_t first, int64_t last) {
+  constexpr int64_t kStep = kLanes<T>;
+  const T* b = static_cast<const T*>(g.b);
+  T* to = static_cast<T*>(packed);
+  for (int64_t k = 0; k < g.k; k += kStep) {
+    const int64_t depth = min(kStep, g.k - k);
+    for (int64_t panel = first; panel < last; ++panel) {
+      T* rows = to + panel * g.k * kColumns<T> + k * kColumns<T>;
+      for (int64_t j = 0; j < kColumns<T>; j += kLanes<T>) {
+        const int64_t n = panel * kColumns<T> + j, width = n < g.n ? min(kLanes<T>, g.n - n) : 0;
+        if (g.b_transposed)
+          transpose(width ? b + n * g.b_row_stride + k : b, g.b_row_stride, width, depth, rows + j, kColumns<T>);
+        else if (width == kLanes<T>)
+          for (int64_t i = 0; i < depth; ++i)
+            store(rows + i * kColumns<T> + j, load(b + (k + i) * g.b_row_stride + n));
+        else
+          for (int64_t i = 0; i < depth; ++i)
+            store(rows + i * kColumns<T> + j,
+                  width ? load(b + (k + i) * g.b_row_stride + n, static_cast<int>(width)) : Vec<T>{});
+      }
+    }
+  }
+}
+
+template <class T>
+constexpr GemmKernels kKernels = {kRows, kColumns<T>, tiles<T>, dots<T>, sum<T>, pack<T>};
+
+}  // namespace
+
+SIMD_DEFINE(const GemmKernels&, gemm_kernels_float, ()) { return kKernels<float>; }
+SIMD_DEFINE(const GemmKernels&, gemm_kernels_double, ()) { return kKernels<double>; }
+
+}  // namespace userllm
