@@ -11,6 +11,6 @@ const { loss, grads } = valueAndGrad(model.parameters(), () =>
 );
 optimizer.step(grads, { learningRate: 0.01 });
 
-const { sharedObjects } = process.report.getReport();
-const binary = sharedObjects.find((path) => path.endsWith(".node"));
+const report = /** @type {{ sharedObjects: string[] }} */ (process.report.getReport());
+const binary = report.sharedObjects.find((path) => path.endsWith(".node"));
 console.log(JSON.stringify({ loss: await loss.item(), binary }));
