@@ -28,7 +28,10 @@ constexpr int kVectorBytes = 16, kRows = 4, kVectors = 2;
 #endif
 
 // k is cut so that kBlockK rows of a panel and of A fit the first-level cache.
-constexpr int64_t kBlockK = 512;
+#ifndef KB
+#define KB 512
+#endif
+constexpr int64_t kBlockK = KB;
 // Bytes of B that stay in the second-level cache while the rows of a range pass by.
 constexpr int64_t kGroupBytes = 768 << 10;
 constexpr int kDotRows = 4, kDotColumns = 4, kDotStrip = 64;
@@ -266,6 +269,20 @@ void pack_rows(const T* a, int64_t row_stride, int64_t rows, int64_t k, T* packe
     for (int64_t r = 0; r < rows; ++r) packed[i * kRows + r] = a[i * row_stride + r];
 }
 
+// Walks over the cache lines of a matrix, a few at a time.
+struct Prefetch {
+  const char* row = nullptr;
+  int64_t stride = 0, row_bytes = 0, rows = 0, at = 0;
+
+  void step(int64_t lines) {
+    for (; lines > 0 && rows > 0; --lines) {
+      __builtin_prefetch(row + at, 0, 2);
+      at += 64;
+      if (at >= row_bytes) at = 0, row += stride, --rows;
+    }
+  }
+};
+
 template <class T>
 void tiles(const Gemm& g, const GemmPanels& panels, const GemmRange& range) {
   alignas(64) T a_packed[kRows * kBlockK];
@@ -299,6 +316,16 @@ void tiles(const Gemm& g, const GemmPanels& panels, const GemmRange& range) {
         // Cut evenly: 50 rows are 5 x 10, not 4 x 12 and 2.
         const int64_t m = range.m_begin + rows * row_block / row_blocks;
         const int64_t height = range.m_begin + rows * (row_block + 1) / row_blocks - m;
+        // While the tiles of this row block run, the rows of the next one come from memory.
+        Prefetch next_rows;
+        int64_t lines = 0;
+        if (row_block + 1 < row_blocks) {
+          const int64_t m_next = m + height, wide = g.a_transposed ? kRows : k;
+          const T* from = g.a_transposed ? a + k_begin * g.a_row_stride + m_next : a + m_next * g.a_row_stride + k_begin;
+          next_rows = {(const char*)from, g.a_row_stride * int64_t{sizeof(T)}, wide * int64_t{sizeof(T)},
+                       g.a_transposed ? k : int64_t{kRows}, 0};
+          lines = ceil_div(next_rows.rows * ceil_div(next_rows.row_bytes, 64), g1 - g0);
+        }
         Tile<T> t;
         if (g.a_transposed) {
           pack_rows(a + k_begin * g.a_row_stride + m, g.a_row_stride, height, k, a_packed);
@@ -314,6 +341,13 @@ void tiles(const Gemm& g, const GemmPanels& panels, const GemmRange& range) {
           t.lanes = static_cast<int>(width - (vectors - 1) * kLanes<T>);
           const TileFunction<T> run = kTiles<T>.of[vectors - 1][t.lanes != kLanes<T>][height - 1];
           t.b = b + panel * panels.panel_stride + k_begin * panels.k_stride;
+          next_rows.step(lines);
+          if (panel + 1 < g1)
+            for (int64_t i = 0; i < height; ++i) {
+              const char* c_next = (const char*)(c + (m + i) * g.c_row_stride + n + kColumns<T>);
+              __builtin_prefetch(c_next, 1);
+              __builtin_prefetch(c_next + 64, 1);
+            }
           if (in_registers) {
             const int64_t at = m * g.c_row_stride + n;
             t.alpha = static_cast<T>(g.alpha);

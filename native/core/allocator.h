@@ -1,0 +1,49 @@
+// Caching allocator of one environment. Calling thread only.
+//
+// Blocks come in size classes of an eighth of an octave and are kept on free lists. A released block is reusable at
+// once (stream order makes that safe, see storage.h). Giving memory back to the system must wait for queued tasks,
+// so that goes through `retire`, which the owner enqueues.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace userllm {
+
+struct MemoryStats {
+  uint64_t in_use = 0;     // bytes held by tensors and packs
+  uint64_t cached = 0;     // bytes on the free lists
+  uint64_t peak = 0;       // highest in_use since the last reset
+  uint64_t limit = 0;      // in_use + cached may not exceed it
+};
+
+class Allocator {
+ public:
+  using Retire = std::function<void(void* block, size_t bytes)>;
+  explicit Allocator(Retire retire);
+  ~Allocator();
+  Allocator(const Allocator&) = delete;
+  Allocator& operator=(const Allocator&) = delete;
+
+  // 64-byte aligned, at least `bytes` long, uninitialised. Throws UserError(kMemory) over the limit.
+  void* allocate(size_t bytes);
+  void release(void* block, size_t bytes);
+  // Gives all cached blocks back to the system, in stream order.
+  void trim();
+  void reset_peak() { stats_.peak = stats_.in_use; }
+  void set_limit(uint64_t bytes) { stats_.limit = bytes; }
+  const MemoryStats& stats() const { return stats_; }
+
+  // Frees a retired block; any thread.
+  static void free_block(void* block, size_t bytes);
+
+ private:
+  void trim_to(uint64_t cached);
+
+  Retire retire_;
+  MemoryStats stats_;
+  std::vector<std::vector<void*>> free_;  // by size class
+};
+
+}  // namespace userllm

@@ -1,0 +1,38 @@
+#include "devices/cpu/peak.simd.h"
+
+namespace userllm {
+namespace {
+
+#if defined(USER_LLM_ISA_AVX512)
+constexpr int kLanes = 16;
+#elif defined(USER_LLM_ISA_AVX2)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+typedef float Vector __attribute__((vector_size(kLanes * 4)));
+constexpr int kChains = 12;  // hides the latency of two units, and fits sixteen registers
+
+}  // namespace
+
+SIMD_DEFINE(double, multiply_adds, (int64_t rounds, float* sink)) {
+  Vector sum[kChains], a, b;
+  for (int l = 0; l < kLanes; ++l) {
+    a[l] = 0.999f;
+    b[l] = 1e-3f;
+  }
+  for (int c = 0; c < kChains; ++c) sum[c] = a * float(c);
+  for (int64_t r = 0; r < rounds; ++r) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) {
+      sum[c] = sum[c] * a + b;
+      asm volatile("" : "+v"(sum[c]));  // keeps the chains apart and in registers
+    }
+  }
+  Vector total = sum[0];
+  for (int c = 1; c < kChains; ++c) total += sum[c];
+  for (int l = 0; l < kLanes; ++l) sink[l] = total[l];
+  return 2.0 * kLanes * kChains * double(rounds);
+}
+
+}  // namespace userllm

@@ -1,0 +1,70 @@
+/** Every error this package throws on purpose. `code` is stable; messages may improve. */
+export class UserLlmError extends Error {
+  constructor(
+    readonly code: string,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** Shapes that do not go together. */
+export class ShapeError extends UserLlmError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("ERR_SHAPE", message, options);
+  }
+}
+
+/** An element type that an operation does not take. */
+export class DTypeError extends UserLlmError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("ERR_DTYPE", message, options);
+  }
+}
+
+/** A device that is not there, or tensors on different ones. */
+export class DeviceError extends UserLlmError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("ERR_DEVICE", message, options);
+  }
+}
+
+/** A call that breaks the rules of the API: disposed tensors, wrong arguments. */
+export class UsageError extends UserLlmError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("ERR_USAGE", message, options);
+  }
+}
+
+/** A configuration value. */
+export class ConfigError extends UserLlmError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("ERR_CONFIG", message, options);
+  }
+}
+
+/** Input data: names file, row and column where it can. */
+export class DataError extends UserLlmError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("ERR_DATA", message, options);
+  }
+}
+
+/** A checkpoint or weights file. */
+export class CheckpointError extends UserLlmError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("ERR_CHECKPOINT", message, options);
+  }
+}
+
+/** The native library: it could not be loaded, an op failed on the device, or memory ran out. */
+export class NativeError extends UserLlmError {
+  constructor(
+    message: string,
+    options?: ErrorOptions & { code?: "ERR_NATIVE" | "ERR_NATIVE_MISSING" | "ERR_OUT_OF_MEMORY" },
+  ) {
+    super(options?.code ?? "ERR_NATIVE", message, options);
+  }
+}
