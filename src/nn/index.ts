@@ -1,0 +1,11 @@
+export { Parameter } from "../autograd/parameter.js";
+export { type AttentionOptions, MultiHeadAttention } from "./attention.js";
+export { Dropout } from "./dropout.js";
+export { Embedding, type EmbeddingOptions } from "./embedding.js";
+export * as init from "./init.js";
+export type { InitOptions } from "./init.js";
+export { Linear, type LinearOptions } from "./linear.js";
+export { MLP, type MLPOptions } from "./mlp.js";
+export { Module } from "./module.js";
+export { LayerNorm, type NormOptions, RMSNorm } from "./norm.js";
+export { TransformerBlock, type TransformerBlockOptions } from "./transformer-block.js";

@@ -1,0 +1,58 @@
+import { native } from "../native.js";
+
+/** Resolves once everything computed so far is done. */
+export const synchronize = (): Promise<void> => native.fence();
+
+/**
+ * Keeps a training loop at most `ahead` steps in front of the device, so that queued work and its memory stay bounded
+ * while the device never waits for JavaScript.
+ *
+ *     const pacer = new Pacer();
+ *     for (...) {
+ *       step();
+ *       await pacer.next();
+ *     }
+ *
+ * Timers and I/O get their turn at each `next()`.
+ */
+export class Pacer {
+  readonly #fences: Promise<void>[] = [];
+
+  /** @param ahead steps; default 2 */
+  constructor(readonly ahead = 2) {}
+
+  /** Call at the end of a step. */
+  async next(): Promise<void> {
+    this.#fences.push(native.fence());
+    if (this.#fences.length > this.ahead) await this.#fences.shift();
+  }
+
+  /** Resolves once all steps are done. */
+  async finish(): Promise<void> {
+    await Promise.all(this.#fences.splice(0));
+  }
+}
+
+export interface CpuInfo {
+  /** Threads that ops run on; `USER_LLM_THREADS` sets it. */
+  readonly threads: number;
+  /** Instruction set in use: `avx512`, `avx2` or `plain`; `USER_LLM_ISA` can lower it. */
+  readonly isa: string;
+}
+
+/** How ops run on the CPU. */
+export function cpuInfo(): CpuInfo {
+  const { threads, isa } = native.info();
+  return { threads, isa };
+}
+
+/** What the machine can do, on all threads. */
+export interface Peak {
+  /** float32 multiply-adds, in 10⁹ operations a second. */
+  readonly gflops: number;
+  /** Bytes read plus bytes written by a large copy, in 10⁹ a second. */
+  readonly copyGBs: number;
+}
+
+/** Measures the machine's ceilings; takes about a tenth of a second of all threads. */
+export const measurePeak = (): Promise<Peak> => native.peak();
