@@ -1,0 +1,188 @@
+// x · weightᵀ with its epilogue (bias, GELU, residual), and the parts of its gradient that are not plain
+// products.
+#include "core/op.h"
+#include "devices/cpu/gemm/weight_pack.h"
+#include "devices/cpu/row_blocks.h"
+#include "ops/linear/linear.simd.h"
+
+namespace userllm {
+namespace {
+
+// ---- result = activation(x · weightᵀ + bias) + residual ----
+
+namespace forward {
+
+enum In { kX, kWeight, kBias, kResidual };
+enum Out { kResult, kPreactivation };
+
+Gemm product(const Call& c) {
+  const Shape &x = c.in(kX).shape, &weight = c.in(kWeight).shape;
+  Gemm g;
+  g.m = x.rows();
+  g.n = weight[0];
+  g.k = weight[1];
+  g.a = c.in(kX).data;
+  g.a_row_stride = g.k;
+  g.b = c.in(kWeight).data;
+  g.b_row_stride = g.k;
+  g.b_transposed = true;
+  g.c = c.out(kResult).data;
+  g.c_row_stride = g.n;
+  g.bias = c.in(kBias).data;
+  g.residual = c.in(kResidual).data;
+  g.activation = Activation(c.integer(0));
+  g.preactivation = c.out(kPreactivation).data;
+  return g;
+}
+
+void infer(Infer& c) {
+  c.require_float(kX);
+  for (const int i : {kWeight, kBias, kResidual}) c.require_same_dtype(kX, i);
+  c.require_rank_at_least(kX, 1, "[..., inWidth]");
+  c.require_rank(kWeight, 2, "[outWidth, inWidth]");
+  c.require_same(kX, -1, kWeight, 1, "input width");
+  c.integer(0, int64_t(Activation::kNone), int64_t(Activation::kGeluTanh));
+  const int64_t out_width = c.shape(kWeight)[0];
+  const Shape result = c.shape(kX).with(-1, out_width);
+  c.require_shape(kBias, {out_width}, "the output width of weight");
+  c.require_shape(kResidual, result, "the shape of the result");
+  c.output(kResult, c.in(kX).dtype, result);
+  c.output(kPreactivation, c.in(kX).dtype, result);
+  if (c.in(kX).dtype == DType::kFloat64)
+    ask_for_weight_pack<double>(c, kWeight, product(c.call));
+  else
+    ask_for_weight_pack<float>(c, kWeight, product(c.call));
+}
+
+void cpu(Call& c) {
+  if (c.in(kX).dtype == DType::kFloat64)
+    gemm_with_weight_pack<double>(c, product(c));
+  else
+    gemm_with_weight_pack<float>(c, product(c));
+}
+
+const Register op{{
+    .name = "linear",
+    .inputs = {"x", "weight", "bias?", "residual?"},
+    .attributes = {"activation"},
+    .outputs = {"result", "preactivation?"},
+    .infer = infer,
+    .cpu = cpu,
+    .work =
+        [](const Call& c) { return Work{2.0 * double(c.in(kX).count()) * double(c.in(kWeight).shape[0])}; },
+}};
+
+}  // namespace forward
+
+// ---- x_grad = grad · weight ----
+
+namespace input_grad {
+
+enum In { kGrad, kWeight };
+
+Gemm product(const Call& c) {
+  const Shape &grad = c.in(kGrad).shape, &weight = c.in(kWeight).shape;
+  Gemm g;
+  g.m = grad.rows();
+  g.n = weight[1];
+  g.k = weight[0];
+  g.a = c.in(kGrad).data;
+  g.a_row_stride = g.k;
+  g.b = c.in(kWeight).data;
+  g.b_row_stride = g.n;
+  g.c = c.out(0).data;
+  g.c_row_stride = g.n;
+  return g;
+}
+
+void infer(Infer& c) {
+  c.require_float(kGrad);
+  c.require_same_dtype(kGrad, kWeight);
+  c.require_rank_at_least(kGrad, 1, "[..., outWidth]");
+  c.require_rank(kWeight, 2, "[outWidth, inWidth]");
+  c.require_same(kGrad, -1, kWeight, 0, "output width");
+  c.output(0, c.in(kGrad).dtype, c.shape(kGrad).with(-1, c.shape(kWeight)[1]));
+  if (c.in(kGrad).dtype == DType::kFloat64)
+    ask_for_weight_pack<double>(c, kWeight, product(c.call));
+  else
+    ask_for_weight_pack<float>(c, kWeight, product(c.call));
+}
+
+void cpu(Call& c) {
+  if (c.in(kGrad).dtype == DType::kFloat64)
+    gemm_with_weight_pack<double>(c, product(c));
+  else
+    gemm_with_weight_pack<float>(c, product(c));
+}
+
+const Register op{{
+    .name = "linear_input_grad",
+    .inputs = {"grad", "weight"},
+    .outputs = {"x_grad"},
+    .infer = infer,
+    .cpu = cpu,
+    .work =
+        [](const Call& c) {
+          return Work{2.0 * double(c.in(kGrad).count()) * double(c.in(kWeight).shape[1])};
+        },
+}};
+
+}  // namespace input_grad
+
+// ---- gradient of the preactivation, and of the bias: its column sums ----
+
+namespace epilogue_backward {
+
+enum In { kGrad, kPreactivation };
+enum Out { kPreactivationGrad, kBiasGrad };
+
+void infer(Infer& c) {
+  c.require_float(kGrad);
+  c.require_same_dtype(kGrad, kPreactivation);
+  c.require_rank_at_least(kGrad, 1, "[..., outWidth]");
+  c.require_same_shape(kGrad, kPreactivation);
+  const Shape& grad = c.shape(kGrad);
+  const DType dtype = c.in(kGrad).dtype;
+  if (c.in(kPreactivation)) c.output(kPreactivationGrad, dtype, grad);
+  c.output(kBiasGrad, dtype, {grad[-1]});
+  if (c.call.wants(kBiasGrad))
+    c.scratch(size_t(RowBlocks(grad.rows(), grad[-1]).count() * grad[-1]) * size_of(dtype));
+}
+
+template <class T, class Kernel>
+void run(Call& c, const Kernel& kernel) {
+  const Shape& shape = c.in(kGrad).shape;
+  const RowBlocks blocks(shape.rows(), shape[-1]);
+  const T *grad = c.in(kGrad).as<T>(), *preactivation = c.in(kPreactivation).as<T>();
+  T* result = c.out(kPreactivationGrad).as<T>();
+  T* sums = c.wants(kBiasGrad) ? c.scratch<T>() : nullptr;
+  if (result || sums)
+    blocks.each([&](int64_t begin, int64_t end, int64_t block) {
+      const int64_t at = begin * blocks.width;
+      kernel(grad + at, preactivation ? preactivation + at : nullptr, result ? result + at : nullptr,
+             sums ? sums + block * blocks.width : nullptr, end - begin, blocks.width);
+    });
+  if (c.wants(kBiasGrad)) blocks.add_up(sums, c.out(kBiasGrad).as<T>());
+}
+
+void cpu(Call& c) {
+  if (c.in(kGrad).dtype == DType::kFloat64)
+    run<double>(c, SIMD_CALL(linear_epilogue_backward_f64));
+  else
+    run<float>(c, SIMD_CALL(linear_epilogue_backward_f32));
+}
+
+const Register op{{
+    .name = "linear_epilogue_backward",
+    .inputs = {"grad", "preactivation?"},
+    .outputs = {"preactivation_grad?", "bias_grad?"},
+    .infer = infer,
+    .cpu = cpu,
+    .work =
+        [](const Call& c) { return Work{(c.in(kPreactivation) ? 15.0 : 1.0) * double(c.in(kGrad).count())}; },
+}};
+
+}  // namespace epilogue_backward
+
+}  // namespace
+}  // namespace userllm

@@ -1,0 +1,80 @@
+import type { Tensor } from "../tensor/tensor.js";
+import { defineOp } from "./define-op.js";
+
+const op = defineOp({
+  name: "matmul",
+  inputs: ["a", "b"],
+  attributes: ["transpose_a", "transpose_b", "scale", "sum_batch"],
+  outputs: ["result"],
+  gradient: {
+    saves: ["a", "b"],
+    rule({ saved: { a, b }, attributes, grad, needs }) {
+      const { transpose_a: transposeA, transpose_b: transposeB, scale } = attributes;
+      // A matrix that a whole batch shares gets the sum of the batch's gradients.
+      const product = (
+        x: Tensor,
+        transposeX: number,
+        y: Tensor,
+        transposeY: number,
+        like: Tensor,
+      ): Tensor => {
+        const sum = like.rank === 2 && (x.rank > 2 || y.rank > 2) ? 1 : 0;
+        return op(
+          { a: x, b: y },
+          { transpose_a: transposeX, transpose_b: transposeY, scale, sum_batch: sum },
+        )[0];
+      };
+      return {
+        a: needs.a
+          ? transposeA
+            ? product(b, transposeB, grad, 1, a)
+            : product(grad, 0, b, 1 - transposeB, a)
+          : undefined,
+        b: needs.b
+          ? transposeB
+            ? product(grad, 1, a, transposeA, b)
+            : product(a, 1 - transposeA, grad, 0, b)
+          : undefined,
+      };
+    },
+  },
+});
+
+export interface MatmulOptions {
+  /** Reads `a` as `[..., inner, rows]`. Default: false. */
+  transposeA?: boolean;
+  /** Reads `b` as `[..., columns, inner]`. Default: false. */
+  transposeB?: boolean;
+  /** Multiplies the product. Default: 1. */
+  scale?: number;
+}
+
+/**
+ * Matrix product, of two matrices or of batches of them.
+ *
+ *     scale · a · b
+ *
+ * Transposing costs nothing: the operand is read as it lies.
+ *
+ * @param a `[..., rows, inner]`
+ * @param b `[..., inner, columns]`; the batch dimensions of `a`, or a matrix on either side that the batch shares
+ * @returns `[..., rows, columns]`
+ * @throws ShapeError when inner or batch dimensions disagree
+ */
+export function matmul(
+  a: Tensor,
+  b: Tensor,
+  { transposeA = false, transposeB = false, scale = 1 }: MatmulOptions = {},
+): Tensor {
+  const [result] = op(
+    { a, b },
+    { transpose_a: transposeA ? 1 : 0, transpose_b: transposeB ? 1 : 0, scale, sum_batch: 0 },
+  );
+  return result;
+}
+
+/** `aᵀ · b` of the rows of all batch dimensions together: the gradient of a weight. Not recorded. */
+export function outerProductSum(a: Tensor, b: Tensor): Tensor {
+  const [result] = op({ a, b }, { transpose_a: 1, transpose_b: 0, scale: 1, sum_batch: 1 });
+  return result;
+}

@@ -1,0 +1,100 @@
+import { linear } from "../../src/ops/linear.js";
+import { type CaseOptions, cases, type HostTensor, hostTensor, type Random } from "./case.js";
+
+interface Options extends CaseOptions {
+  lead: readonly number[];
+  inWidth: number;
+  outWidth: number;
+}
+
+const shapes: readonly Options[] = [
+  { name: "one row", lead: [1], inWidth: 1, outWidth: 1 },
+  { name: "a vector", lead: [], inWidth: 7, outWidth: 5 },
+  { name: "seven", lead: [7], inWidth: 7, outWidth: 7 },
+  { name: "sixty-three wide", lead: [2, 3], inWidth: 5, outWidth: 63 },
+  { name: "one hundred ninety-nine rows", lead: [199], inWidth: 3, outWidth: 2 },
+  { name: "no rows", lead: [0, 3], inWidth: 3, outWidth: 4 },
+  { name: "no input width", lead: [2], inWidth: 0, outWidth: 3 },
+];
+const benched: readonly Options[] = [
+  { name: "6400x128 to 128", lead: [6400], inWidth: 128, outWidth: 128, bench: true },
+  { name: "6400x512 to 2048", lead: [6400], inWidth: 512, outWidth: 2048, bench: true },
+  { name: "catalogue", lead: [6400], inWidth: 128, outWidth: 26_744, bench: true },
+];
+
+const inputs = (random: Random, { lead, inWidth, outWidth }: Options) => ({
+  x: random.normal([...lead, inWidth]),
+  weight: random.normal([outWidth, inWidth], inWidth ** -0.5 || 1),
+});
+
+function affine(
+  x: HostTensor,
+  weight: HostTensor,
+  bias: HostTensor | undefined,
+  { lead, inWidth, outWidth }: Options,
+): HostTensor {
+  return hostTensor([...lead, outWidth], (index) => {
+    const row = Math.floor(index / outWidth);
+    const column = index % outWidth;
+    let sum = bias?.data[column] ?? 0;
+    for (let k = 0; k < inWidth; k++)
+      sum += x.data[row * inWidth + k]! * weight.data[column * inWidth + k]!;
+    return sum;
+  });
+}
+
+const gelu = (x: number): number =>
+  0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+
+const spec = {
+  terms: ({ inWidth }: Options) => inWidth,
+  work: ({ lead, inWidth, outWidth }: Options) => {
+    const rows = lead.reduce((a, b) => a * b, 1);
+    return {
+      flops: 2 * rows * inWidth * outWidth,
+      bytes: 4 * (rows * (inWidth + outWidth) + inWidth * outWidth),
+    };
+  },
+};
+
+export default [
+  cases("linear", [...shapes, ...benched], {
+    ...spec,
+    covers: ["linear", "linear_input_grad"],
+    inputs,
+    run: ({ x, weight }) => linear(x, weight),
+    reference: ({ x, weight }, options) => affine(x, weight, undefined, options),
+    torch: () => "torch.nn.functional.linear(x, weight)",
+  }),
+  cases("linear_bias_residual", shapes, {
+    ...spec,
+    covers: ["linear", "linear_input_grad", "linear_epilogue_backward"],
+    inputs: (random, options) => ({
+      ...inputs(random, options),
+      bias: random.normal([options.outWidth]),
+      residual: random.normal([...options.lead, options.outWidth]),
+    }),
+    run: ({ x, weight, bias, residual }) => linear(x, weight, bias, { residual }),
+    reference: ({ x, weight, bias, residual }, options) => {
+      const result = affine(x, weight, bias, options);
+      return hostTensor(result.shape, (i) => result.data[i]! + residual.data[i]!);
+    },
+  }),
+  cases("linear_gelu", [...shapes, ...benched.slice(1, 2)], {
+    ...spec,
+    covers: ["linear", "linear_input_grad", "linear_epilogue_backward"],
+    inputs: (random, options) => ({
+      ...inputs(random, options),
+      bias: random.normal([options.outWidth]),
+      residual: random.normal([...options.lead, options.outWidth]),
+    }),
+    run: ({ x, weight, bias, residual }) =>
+      linear(x, weight, bias, { activation: "gelu", residual }),
+    reference: ({ x, weight, bias, residual }, options) => {
+      const result = affine(x, weight, bias, options);
+      return hostTensor(result.shape, (i) => gelu(result.data[i]!) + residual.data[i]!);
+    },
+    torch: () =>
+      'torch.nn.functional.gelu(torch.nn.functional.linear(x, weight, bias), approximate="tanh") + residual',
+  }),
+];
