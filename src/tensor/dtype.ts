@@ -49,6 +49,7 @@ export const viewOf = (dtype: DType, buffer: ArrayBuffer): TensorData =>
 
 /** Numbers as a typed array of `dtype`; values are converted as JavaScript does (bfloat16: to nearest even). */
 export function arrayOf(dtype: DType, values: ArrayLike<number>): TensorData {
+  dtypeCode(dtype); // throws for what JavaScript callers may pass
   return dtype === "bfloat16" ? toBFloat16(values) : constructors[dtype].from(values);
 }
 
