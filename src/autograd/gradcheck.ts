@@ -1,5 +1,5 @@
 import { UsageError } from "../errors.js";
-import { add, mul, sum } from "../ops/index.js";
+import { add, multiply, sum } from "../ops/index.js";
 import { isFloat } from "../tensor/dtype.js";
 import { tidy } from "../tensor/memory.js";
 import { requireLive, type Tensor, tensor } from "../tensor/tensor.js";
@@ -105,10 +105,7 @@ export async function gradcheck(
     const sum = along.reduce((total, value) => total + value, 0);
     const spread = Math.hypot(...along);
     const difference = await slope(input, (i) => direction[i]!);
-    compare(
-      { input, element: undefined, gradient: sum, difference },
-      Math.max(scale, spread),
-    );
+    compare({ input, element: undefined, gradient: sum, difference }, Math.max(scale, spread));
   }
   return { passed: worst === undefined || worst.error <= tolerance, worst };
 }
@@ -122,8 +119,11 @@ async function analyticGradients(
   const computed = grad(inputs, () =>
     floats(body(...inputs))
       .map((output, i) => {
-        const weights = tensor(weightsOf(i, output.size), { shape: output.shape, dtype: output.dtype });
-        return sum(mul(output, weights));
+        const weights = tensor(weightsOf(i, output.size), {
+          shape: output.shape,
+          dtype: output.dtype,
+        });
+        return sum(multiply(output, weights));
       })
       .reduce((a, b) => add(a, b)),
   );

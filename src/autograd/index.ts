@@ -1,4 +1,10 @@
 export { checkpoint } from "./checkpoint.js";
+export {
+  type GradcheckElement,
+  type GradcheckOptions,
+  type GradcheckResult,
+  gradcheck,
+} from "./gradcheck.js";
 export { Parameter } from "./parameter.js";
 export {
   type Differentiable,
