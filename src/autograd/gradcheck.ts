@@ -1,5 +1,5 @@
 import { UsageError } from "../errors.js";
-import { add, multiply, sum } from "../ops/index.js";
+import { add, matmul, reshape } from "../ops/index.js";
 import { isFloat } from "../tensor/dtype.js";
 import { tidy } from "../tensor/memory.js";
 import { requireLive, type Tensor, tensor } from "../tensor/tensor.js";
@@ -119,11 +119,8 @@ async function analyticGradients(
   const computed = grad(inputs, () =>
     floats(body(...inputs))
       .map((output, i) => {
-        const weights = tensor(weightsOf(i, output.size), {
-          shape: output.shape,
-          dtype: output.dtype,
-        });
-        return sum(multiply(output, weights));
+        const weights = tensor(weightsOf(i, output.size));
+        return matmul(reshape(output, [1, output.size]), reshape(weights, [output.size, 1]));
       })
       .reduce((a, b) => add(a, b)),
   );

@@ -1,7 +1,7 @@
 /** Runs the case lists of test/cases: uploads inputs, runs, reads, compares. */
 import { readdir } from "node:fs/promises";
 import { grad } from "../../src/autograd/value-and-grad.js";
-import { add, multiply, sum } from "../../src/ops/index.js";
+import { add, matmul, reshape } from "../../src/ops/index.js";
 import { type DType, fromBFloat16, isFloat } from "../../src/tensor/dtype.js";
 import { tidy } from "../../src/tensor/memory.js";
 import { type Shape, sizeOf, type Tensor, tensor } from "../../src/tensor/tensor.js";
@@ -163,9 +163,10 @@ function weightedSum(
   cotangents: ReadonlyMap<number, HostTensor>,
 ): Tensor {
   return [...cotangents]
-    .map(([i, { data, shape }]) =>
-      sum(multiply(outputs[i]!, tensor(data, { shape, dtype: outputs[i]!.dtype }))),
-    )
+    .map(([i, { data }]) => {
+      const weights = tensor(data, { shape: [data.length, 1], dtype: outputs[i]!.dtype });
+      return matmul(reshape(outputs[i]!, [1, data.length]), weights);
+    })
     .reduce((a, b) => add(a, b));
 }
 
