@@ -4,7 +4,7 @@ export { Dropout } from "./dropout.js";
 export { Embedding, type EmbeddingOptions } from "./embedding.js";
 export * as init from "./init.js";
 export type { InitOptions } from "./init.js";
-export { Linear, type LinearOptions } from "./linear.js";
+export { Linear, type LinearLayerOptions } from "./linear.js";
 export { MLP, type MLPOptions } from "./mlp.js";
 export { Module } from "./module.js";
 export { LayerNorm, type NormOptions, RMSNorm } from "./norm.js";

@@ -1,10 +1,10 @@
 import { Parameter } from "../autograd/parameter.js";
-import { type LinearOptions as CallOptions, linear } from "../ops/index.js";
+import { type LinearOptions, linear } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { fanInUniform, type InitOptions } from "./init.js";
 import { Module } from "./module.js";
 
-export interface LinearOptions extends InitOptions {
+export interface LinearLayerOptions extends InitOptions {
   /** Default: true. */
   bias?: boolean;
 }
@@ -19,7 +19,7 @@ export class Linear extends Module {
   constructor(
     readonly inWidth: number,
     readonly outWidth: number,
-    { bias = true, ...init }: LinearOptions = {},
+    { bias = true, ...init }: LinearLayerOptions = {},
   ) {
     super();
     this.weight = new Parameter(fanInUniform([outWidth, inWidth], inWidth, init));
@@ -31,7 +31,7 @@ export class Linear extends Module {
    *
    * @param options a GELU or a residual added in the same pass
    */
-  forward(x: Tensor, options?: CallOptions): Tensor {
+  forward(x: Tensor, options?: LinearOptions): Tensor {
     return linear(x, this.weight.value, this.bias?.value, options);
   }
 }

@@ -54,8 +54,11 @@ export type Gradient<
   S extends string,
 > =
   | {
-      /** Inputs and outputs that the rule reads; everything else is freed after the forward pass. */
-      saves: readonly S[];
+      /**
+       * Inputs and outputs that the rule reads; everything else is freed after the forward pass. As a function of
+       * what wants a gradient where that decides: a product needs one factor only for the gradient of the other.
+       */
+      saves: readonly S[] | ((needs: GradientCall<I, A, O, S>["needs"]) => readonly S[]);
       /**
        * Gradients by input name. Called only when at least one output has a gradient and one input wants one. A
        * tensor of `saved` or `grads` may be returned as it is.
@@ -126,7 +129,7 @@ export function defineOp<
   }));
   const outputs = spec.outputs.map(bare);
   const rule = "rule" in gradient ? gradient.rule : undefined;
-  const saves = "rule" in gradient ? new Set<string>(gradient.saves) : undefined;
+  const saves = "rule" in gradient ? gradient.saves : undefined;
   declaredOps.set(op, {
     name: op,
     inputs: spec.inputs,
@@ -220,11 +223,11 @@ export function defineOp<
           ? items.map((item) => item?.shape ?? [])
           : ((value as Tensor | undefined)?.shape ?? []);
         needs[name] = list ? wants : wants[0]!;
-        if (saves!.has(name)) saved[name] = value;
       }
-      outputs.forEach((name, i) => {
-        if (saves!.has(name)) saved[name] = results[i];
-      });
+      for (const name of typeof saves === "function" ? saves(needs as never) : saves!) {
+        const output = outputs.indexOf(name);
+        saved[name] = output < 0 ? tensors[name] : results[output];
+      }
       return {
         op,
         parents,

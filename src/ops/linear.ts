@@ -14,7 +14,11 @@ const forward = defineOp({
   attributes: ["activation"],
   outputs: ["result", "preactivation?"],
   gradient: {
-    saves: ["x", "weight", "preactivation"],
+    saves: (needs) => [
+      ...(needs.weight ? (["x"] as const) : []),
+      ...(needs.x ? (["weight"] as const) : []),
+      "preactivation",
+    ],
     rule({ saved: { x, weight, preactivation }, grad, needs }) {
       const residual = needs.residual ? grad : undefined;
       if (!needs.x && !needs.weight && !needs.bias) return { residual };
