@@ -15,7 +15,9 @@ namespace userllm {
 namespace {
 
 constexpr int64_t kInlineWork = 1 << 16;  // multiply-adds below which waking the pool costs more than it gives
-constexpr int64_t kTaskWork = 1 << 21;    // multiply-adds of a task: about 20 us
+constexpr int64_t kTaskWork = 1 << 23;    // multiply-adds of a task: about 80 us
+constexpr int64_t kGroupBytes = 768 << 10;  // of B, that stay in the second-level cache while rows of A pass by
+constexpr int64_t kWholeItem = 1 << 21;     // multiply-adds up to which one thread does a batch item
 constexpr int64_t kFewRows = 16;          // up to here inner products beat packing B first
 constexpr int64_t kFewColumns = 8;        // up to here they beat mostly empty panels
 constexpr int64_t kDirectRows = 24;       // up to here a [k, n] operand is read where it lies
@@ -70,7 +72,7 @@ struct Plan {
   bool pack = false;
   bool whole_items = false;  // a task does whole batch items, else items follow each other
   int64_t pieces = 1;        // of k
-  int64_t packed_bytes = 0, piece_bytes = 0;
+  int64_t packed_bytes = 0, piece_bytes = 0, slab_bytes = 0;
 };
 
 template <class T>
@@ -85,8 +87,10 @@ Plan make_plan(const Gemm& g) {
     plan.pack = !g.packed_b && (g.b_transposed || g.m > kDirectRows);
   }
   const int64_t work = g.m * g.n * g.k;
-  plan.whole_items = g.batch > 1 && plan.pieces == 1 && (work < kTaskWork || g.batch >= 16);
+  plan.whole_items = g.batch > 1 && plan.pieces == 1 && (work < kWholeItem || g.batch >= 16) &&
+                     g.n * g.k * static_cast<int64_t>(sizeof(T)) <= kGroupBytes;
   if (plan.pack) plan.packed_bytes = align(static_cast<int64_t>(gemm_packed_bytes<T>(g.n, g.k)));
+  if (g.a_transposed && plan.kernel == Plan::kTiles) plan.slab_bytes = align(kernel.slab_bytes);
   if (plan.pieces > 1) plan.piece_bytes = align(g.m * g.n * static_cast<int64_t>(sizeof(T)));
   return plan;
 }
@@ -123,20 +127,21 @@ GemmPanels panels_of(const Gemm& g, const void* packed) {
 
 // Cuts [m, n] into a grid of tasks, `run(range)` each.
 template <class F>
-void for_ranges(const GemmKernels& kernel, const Gemm& g, int64_t pieces, const F& run) {
+void for_ranges(const GemmKernels& kernel, int64_t element, const Gemm& g, int64_t pieces, const F& run) {
   const int64_t row_blocks = ceil_div(g.m, kernel.rows), panels = ceil_div(g.n, kernel.columns);
   const int64_t work = g.m * g.n * g.k;
   int64_t row_tasks = 1, column_tasks = 1;
   if (work * pieces >= kInlineWork) {
     const int64_t threads = thread_count();
-    // Rows first: the tasks of one column of the grid then share B. Wide B is cut too, so that it stays in the cache.
-    const int64_t wanted = std::max(ceil_div(work, kTaskWork), ceil_div(threads, pieces));
-    row_tasks = std::clamp(wanted, int64_t{1}, ceil_div(row_blocks, 8));
-    column_tasks = std::clamp(ceil_div(wanted, row_tasks), int64_t{1}, panels);
-    if (row_tasks > threads) row_tasks = std::min(row_blocks, ceil_div(row_tasks, threads) * threads);
+    const int64_t group = std::max<int64_t>(1, kGroupBytes / (std::min(g.k, kernel.block_k) * kernel.columns * element));
+    column_tasks = ceil_div(panels, group);
+    row_tasks = std::clamp(work / column_tasks / kTaskWork, int64_t{1}, ceil_div(row_blocks, 8 * std::min<int64_t>(ceil_div(g.k, kernel.block_k), 4)));
+    if (row_tasks * column_tasks * pieces < 2 * threads)
+      column_tasks = std::clamp(ceil_div(2 * threads, row_tasks * pieces), column_tasks, panels);
+    if (row_tasks > 1) row_tasks = std::min(row_blocks, ceil_div(row_tasks, threads) * threads);
   }
   const int64_t per_piece = row_tasks * column_tasks;
-  const auto body = [&](int64_t task) {
+  const auto body = [&](int64_t task, int64_t slot) {
     const int64_t piece = task / per_piece, column = task % per_piece / row_tasks, row = task % row_tasks;
     const GemmRange range = {
         std::min(g.m, kernel.rows * (row_blocks * row / row_tasks)),
@@ -144,13 +149,13 @@ void for_ranges(const GemmKernels& kernel, const Gemm& g, int64_t pieces, const 
         std::min(g.n, kernel.columns * (panels * column / column_tasks)),
         std::min(g.n, kernel.columns * (panels * (column + 1) / column_tasks)),
     };
-    run(piece, range);
+    run(piece, range, slot);
   };
   const int64_t tasks = per_piece * pieces;
   if (tasks == 1 || work * pieces < kInlineWork)
-    for (int64_t task = 0; task < tasks; ++task) body(task);
+    for (int64_t task = 0; task < tasks; ++task) body(task, 0);
   else
-    parallel_for(tasks, body);
+    parallel_with_slots(tasks, body);
 }
 
 // One item of the batch, by all threads.
@@ -158,7 +163,7 @@ template <class T>
 void run_item(const Gemm& g, const Plan& plan) {
   const GemmKernels& kernel = kernels<T>();
   if (plan.kernel == Plan::kDots) {
-    for_ranges(kernel, g, 1, [&](int64_t, const GemmRange& range) { kernel.dots(g, range); });
+    for_ranges(kernel, sizeof(T), g, 1, [&](int64_t, const GemmRange& range, int64_t) { kernel.dots(g, range); });
     return;
   }
   const void* packed = g.packed_b;
@@ -167,14 +172,19 @@ void run_item(const Gemm& g, const Plan& plan) {
     packed = g.scratch;
   }
   const GemmPanels panels = panels_of<T>(g, packed);
+  char* parts = static_cast<char*>(g.scratch) + plan.packed_bytes;
+  const auto slab_of = [&](int64_t slot) {
+    return parts + plan.pieces * plan.piece_bytes + slot * plan.slab_bytes;
+  };
   if (plan.pieces == 1) {
-    for_ranges(kernel, g, 1, [&](int64_t, const GemmRange& range) { kernel.tiles(g, panels, range); });
+    for_ranges(kernel, sizeof(T), g, 1, [&](int64_t, const GemmRange& range, int64_t slot) {
+      kernel.tiles(g, panels, range, slab_of(slot));
+    });
     return;
   }
-  char* parts = static_cast<char*>(g.scratch) + plan.packed_bytes;
   Gemm whole = g;
   whole.k /= plan.pieces;
-  for_ranges(kernel, whole, plan.pieces, [&](int64_t piece, const GemmRange& range) {
+  for_ranges(kernel, sizeof(T), whole, plan.pieces, [&](int64_t piece, const GemmRange& range, int64_t slot) {
     const int64_t k_begin = g.k * piece / plan.pieces, k_end = g.k * (piece + 1) / plan.pieces;
     Gemm part = {.m = g.m, .n = g.n, .k = k_end - k_begin};
     part.a = offset<T>(g.a, g.a_transposed ? k_begin * g.a_row_stride : k_begin);
@@ -184,11 +194,11 @@ void run_item(const Gemm& g, const Plan& plan) {
     part.c_row_stride = g.n;
     GemmPanels below = panels;
     below.data = offset<T>(panels.data, k_begin * panels.k_stride);
-    kernel.tiles(part, below, range);
+    kernel.tiles(part, below, range, slab_of(slot));
   });
   Gemm last = g;
   last.k = plan.pieces;
-  for_ranges(kernel, last, 1, [&](int64_t, const GemmRange& range) {
+  for_ranges(kernel, sizeof(T), last, 1, [&](int64_t, const GemmRange& range, int64_t) {
     kernel.sum(g, parts, plan.pieces, plan.piece_bytes / static_cast<int64_t>(sizeof(T)), range);
   });
 }
@@ -202,12 +212,12 @@ void run_whole_items(const Gemm& g, const Plan& plan) {
     const GemmRange range = {0, g.m, 0, g.n};
     if (plan.kernel == Plan::kDots) return kernel.dots(item, range);
     const void* packed = g.packed_b;
+    char* slot_scratch = static_cast<char*>(g.scratch) + slot * (plan.packed_bytes + plan.slab_bytes);
     if (plan.pack) {
-      void* slot_scratch = static_cast<char*>(g.scratch) + slot * plan.packed_bytes;
       kernel.pack(item, slot_scratch, 0, ceil_div(g.n, kernel.columns));
       packed = slot_scratch;
     }
-    kernel.tiles(item, panels_of<T>(item, packed), range);
+    kernel.tiles(item, panels_of<T>(item, packed), range, slot_scratch + plan.packed_bytes);
   };
   const int64_t work = g.m * g.n * g.k;
   if (work * g.batch < kInlineWork) {
@@ -238,8 +248,8 @@ size_t gemm_scratch_bytes(const Gemm& gemm) {
   const Gemm g = fold_batch(gemm);
   if (g.batch <= 0 || g.m <= 0 || g.n <= 0 || g.k <= 0) return 0;
   const Plan plan = make_plan<T>(g);
-  const int64_t slots = plan.whole_items ? thread_count() : 1;
-  return static_cast<size_t>(slots * plan.packed_bytes + (plan.pieces > 1 ? plan.pieces * plan.piece_bytes : 0));
+  return static_cast<size_t>((plan.whole_items ? thread_count() : 1) * plan.packed_bytes +
+                             plan.pieces * plan.piece_bytes + thread_count() * plan.slab_bytes);
 }
 
 template <class T>

@@ -27,13 +27,11 @@ constexpr int kVectorBytes = 16, kRows = 6, kVectors = 4;
 constexpr int kVectorBytes = 16, kRows = 4, kVectors = 2;
 #endif
 
-// k is cut so that kBlockK rows of a panel and of A fit the first-level cache.
-#ifndef KB
-#define KB 512
-#endif
-constexpr int64_t kBlockK = KB;
-// Bytes of B that stay in the second-level cache while the rows of a range pass by.
-constexpr int64_t kGroupBytes = 768 << 10;
+// k is cut so that kBlockK of a row block stay in the first-level cache, and of a slab in the second.
+constexpr int64_t kBlockK = 768;
+constexpr int64_t kAheadK = 64;      // steps of k between bursts of prefetches
+constexpr int64_t kAheadPack = 8;    // rows that packing prefetches ahead
+constexpr int64_t kSlabBlocks = 8;   // row blocks of a transposed A that are packed together
 constexpr int kDotRows = 4, kDotColumns = 4, kDotStrip = 64;
 
 template <class T>
@@ -157,6 +155,20 @@ void finish(const Gemm& g, T* values, int64_t value_stride, int64_t m, int64_t r
 
 // ---- Register tile
 
+// Walks over the cache lines of a matrix, a few at a time.
+struct Prefetch {
+  const void* row = nullptr;
+  int64_t stride = 0, row_bytes = 0, rows = 0, at = 0;
+
+  void step(int64_t lines) {
+    for (; lines > 0 && rows > 0; --lines) {
+      __builtin_prefetch(static_cast<const char*>(row) + at, 0, 2);
+      at += 64;
+      if (at >= row_bytes) at = 0, row = static_cast<const char*>(row) + stride, --rows;
+    }
+  }
+};
+
 template <class T>
 struct Tile {
   const T* a;  // element (i, k) at a[i * a_row + k * a_k]
@@ -170,6 +182,8 @@ struct Tile {
   int64_t c_row;
   const T* addend;  // with C's row stride, or null
   int lanes;        // of the last vector, when the tile is partial
+  Prefetch* ahead;  // what later tiles need from memory, `ahead_lines` of it for every kAheadK of k
+  int64_t ahead_lines;
 };
 
 template <class T, int kR, int kV, bool kPartial>
@@ -192,7 +206,9 @@ void tile(const Tile<T>& t) {
   for (int i = 0; i < (kR + 2) / 3; ++i) a[i] = t.a + 3 * i * t.a_row;
   const int64_t a_row = t.a_row, a_k = t.a_k, b_k = t.b_k;
   const T* b = t.b;
-  for (int64_t k = t.k; k > 0; --k) {
+  for (int64_t left = t.k; left > 0; left -= kAheadK) {
+    t.ahead->step(t.ahead_lines);
+  for (int64_t k = min(left, kAheadK); k > 0; --k) {
     Vec<T> row[kV];
 #pragma GCC unroll 8
     for (int j = 0; j < kV; ++j) row[j] = load_at(b, j);
@@ -205,6 +221,7 @@ void tile(const Tile<T>& t) {
 #pragma GCC unroll 8
     for (int i = 0; i < (kR + 2) / 3; ++i) a[i] += a_k;
     b += b_k;
+  }
   }
 
   if (t.alpha != 1) {
@@ -258,46 +275,48 @@ constexpr TileTable<T> make_tile_table() {
 template <class T>
 constexpr TileTable<T> kTiles = make_tile_table<T>();
 
-// Rows [m, m + rows) of a transposed A as a_packed[k * kRows + row].
-template <class T>
-void pack_rows(const T* a, int64_t row_stride, int64_t rows, int64_t k, T* packed) {
-  if (rows == kRows) {
-    for (int64_t i = 0; i < k; ++i) __builtin_memcpy(packed + i * kRows, a + i * row_stride, kRows * sizeof(T));
-    return;
-  }
-  for (int64_t i = 0; i < k; ++i)
-    for (int64_t r = 0; r < rows; ++r) packed[i * kRows + r] = a[i * row_stride + r];
-}
+// How a range of rows is cut into row blocks: evenly, so that 50 rows are 5 x 10 and not 4 x 12 and 2.
+struct RowBlocks {
+  int64_t begin, rows, count;
 
-// Walks over the cache lines of a matrix, a few at a time.
-struct Prefetch {
-  const char* row = nullptr;
-  int64_t stride = 0, row_bytes = 0, rows = 0, at = 0;
-
-  void step(int64_t lines) {
-    for (; lines > 0 && rows > 0; --lines) {
-      __builtin_prefetch(row + at, 0, 2);
-      at += 64;
-      if (at >= row_bytes) at = 0, row += stride, --rows;
-    }
-  }
+  int64_t at(int64_t block) const { return begin + rows * block / count; }
 };
 
+// Row blocks [first, last) of a transposed A, k rows of it from `a` on, as slab[block][k][kRows].
 template <class T>
-void tiles(const Gemm& g, const GemmPanels& panels, const GemmRange& range) {
-  alignas(64) T a_packed[kRows * kBlockK];
+void pack_slab(const T* a, int64_t row_stride, int64_t m_all, int64_t k, const RowBlocks& blocks, int64_t first,
+               int64_t last, T* slab) {
+  for (int64_t i = 0; i < k; ++i) {
+    const T* row = a + i * row_stride;
+    if (i + kAheadPack < k)
+      for (int64_t m = blocks.at(first); m < blocks.at(last); m += 64 / int64_t{sizeof(T)})
+        __builtin_prefetch(row + kAheadPack * row_stride + m);
+    for (int64_t block = first; block < last; ++block) {
+      const int64_t m = blocks.at(block);
+      T* to = slab + ((block - first) * k + i) * kRows;
+      if (m + kRows <= m_all)
+        __builtin_memcpy(to, row + m, kRows * sizeof(T));
+      else
+        for (int64_t r = 0; m + r < m_all; ++r) to[r] = row[m + r];
+    }
+  }
+}
+
+template <class T>
+void tiles(const Gemm& g, const GemmPanels& panels, const GemmRange& range, void* slab_memory) {
   alignas(64) T values[kRows * kColumns<T>];
-  const T* a = static_cast<const T*>(g.a);
+  T* const slab = static_cast<T*>(slab_memory);
   const T* b = static_cast<const T*>(panels.data);
-  T* c = static_cast<T*>(g.c);
+  T* const c = static_cast<T*>(g.c);
   const int64_t rows = range.m_end - range.m_begin;
-  const int64_t row_blocks = ceil_div(rows, kRows);
+  const RowBlocks blocks = {range.m_begin, rows, ceil_div(rows, kRows)};
   const int64_t first_panel = range.n_begin / kColumns<T>, last_panel = ceil_div(range.n_end, kColumns<T>);
   const int64_t k_blocks = ceil_div(g.k, kBlockK);
 
   for (int64_t k_block = 0; k_block < k_blocks; ++k_block) {
     const int64_t k_begin = g.k * k_block / k_blocks, k = g.k * (k_block + 1) / k_blocks - k_begin;
     const bool first = k_block == 0, last = k_block == k_blocks - 1;
+    const T* a = static_cast<const T*>(g.a) + (g.a_transposed ? k_begin * g.a_row_stride : k_begin);
     // Sums are parked in C between the blocks of k; the last block does the epilogue.
     Gemm step = g;
     step.accumulate = g.accumulate || !first;
@@ -308,62 +327,55 @@ void tiles(const Gemm& g, const GemmPanels& panels, const GemmRange& range) {
     }
     const bool in_registers = step.activation == Activation::kNone && !step.preactivation &&
                               !(step.accumulate && step.residual) && !(step.bias && g.alpha != 1);
-    const int64_t group = min(last_panel - first_panel, 1 + kGroupBytes / (k * kColumns<T> * int64_t{sizeof(T)}));
 
-    for (int64_t g0 = first_panel; g0 < last_panel; g0 += group) {
-      const int64_t g1 = min(g0 + group, last_panel);
-      for (int64_t row_block = 0; row_block < row_blocks; ++row_block) {
-        // Cut evenly: 50 rows are 5 x 10, not 4 x 12 and 2.
-        const int64_t m = range.m_begin + rows * row_block / row_blocks;
-        const int64_t height = range.m_begin + rows * (row_block + 1) / row_blocks - m;
+    for (int64_t block = 0; block < blocks.count; ++block) {
+      const int64_t m = blocks.at(block), height = blocks.at(block + 1) - m;
+      Tile<T> t;
+      t.k = k;
+      t.b_k = panels.k_stride;
+      Prefetch next_rows;
+      if (g.a_transposed) {
+        if (block % kSlabBlocks == 0)
+          pack_slab(a, g.a_row_stride, g.m, k, blocks, block, min(block + kSlabBlocks, blocks.count), slab);
+        t.a = slab + block % kSlabBlocks * k * kRows, t.a_row = 1, t.a_k = kRows;
+      } else {
+        t.a = a + m * g.a_row_stride, t.a_row = g.a_row_stride, t.a_k = 1;
         // While the tiles of this row block run, the rows of the next one come from memory.
-        Prefetch next_rows;
-        int64_t lines = 0;
-        if (row_block + 1 < row_blocks) {
-          const int64_t m_next = m + height, wide = g.a_transposed ? kRows : k;
-          const T* from = g.a_transposed ? a + k_begin * g.a_row_stride + m_next : a + m_next * g.a_row_stride + k_begin;
-          next_rows = {(const char*)from, g.a_row_stride * int64_t{sizeof(T)}, wide * int64_t{sizeof(T)},
-                       g.a_transposed ? k : int64_t{kRows}, 0};
-          lines = ceil_div(next_rows.rows * ceil_div(next_rows.row_bytes, 64), g1 - g0);
-        }
-        Tile<T> t;
-        if (g.a_transposed) {
-          pack_rows(a + k_begin * g.a_row_stride + m, g.a_row_stride, height, k, a_packed);
-          t.a = a_packed, t.a_row = 1, t.a_k = kRows;
-        } else {
-          t.a = a + m * g.a_row_stride + k_begin, t.a_row = g.a_row_stride, t.a_k = 1;
-        }
-        t.b_k = panels.k_stride;
-        t.k = k;
-        for (int64_t panel = g0; panel < g1; ++panel) {
-          const int64_t n = panel * kColumns<T>, width = min(range.n_end - n, kColumns<T>);
-          const int64_t vectors = ceil_div(width, kLanes<T>);
-          t.lanes = static_cast<int>(width - (vectors - 1) * kLanes<T>);
-          const TileFunction<T> run = kTiles<T>.of[vectors - 1][t.lanes != kLanes<T>][height - 1];
-          t.b = b + panel * panels.panel_stride + k_begin * panels.k_stride;
-          next_rows.step(lines);
-          if (panel + 1 < g1)
-            for (int64_t i = 0; i < height; ++i) {
-              const char* c_next = (const char*)(c + (m + i) * g.c_row_stride + n + kColumns<T>);
-              __builtin_prefetch(c_next, 1);
-              __builtin_prefetch(c_next + 64, 1);
-            }
-          if (in_registers) {
-            const int64_t at = m * g.c_row_stride + n;
-            t.alpha = static_cast<T>(g.alpha);
-            t.bias = step.bias ? static_cast<const T*>(step.bias) + n : nullptr;
-            t.c = c + at;
-            t.c_row = g.c_row_stride;
-            t.addend = step.accumulate ? t.c : step.residual ? static_cast<const T*>(step.residual) + at : nullptr;
-            run(t);
-          } else {
-            t.alpha = 1;
-            t.bias = t.addend = nullptr;
-            t.c = values;
-            t.c_row = kColumns<T>;
-            run(t);
-            finish(step, values, kColumns<T>, m, height, n, width);
+        if (block + 1 < blocks.count)
+          next_rows = {t.a + height * g.a_row_stride, g.a_row_stride * int64_t{sizeof(T)}, k * int64_t{sizeof(T)},
+                       kRows};
+      }
+      t.ahead = &next_rows;
+      t.ahead_lines =
+          ceil_div(next_rows.rows * ceil_div(next_rows.row_bytes, 64), (last_panel - first_panel) * ceil_div(k, kAheadK));
+
+      for (int64_t panel = first_panel; panel < last_panel; ++panel) {
+        const int64_t n = panel * kColumns<T>, width = min(range.n_end - n, kColumns<T>);
+        const int64_t vectors = ceil_div(width, kLanes<T>);
+        t.lanes = static_cast<int>(width - (vectors - 1) * kLanes<T>);
+        const TileFunction<T> run = kTiles<T>.of[vectors - 1][t.lanes != kLanes<T>][height - 1];
+        t.b = b + panel * panels.panel_stride + k_begin * panels.k_stride;
+        if (panel + 1 < last_panel)
+          for (int64_t i = 0; i < height; ++i) {
+            const T* next = c + (m + i) * g.c_row_stride + n + kColumns<T>;
+            __builtin_prefetch(next, 1);
+            __builtin_prefetch(next + 64 / sizeof(T), 1);
           }
+        if (in_registers) {
+          const int64_t at = m * g.c_row_stride + n;
+          t.alpha = static_cast<T>(g.alpha);
+          t.bias = step.bias ? static_cast<const T*>(step.bias) + n : nullptr;
+          t.c = c + at;
+          t.c_row = g.c_row_stride;
+          t.addend = step.accumulate ? t.c : step.residual ? static_cast<const T*>(step.residual) + at : nullptr;
+          run(t);
+        } else {
+          t.alpha = 1;
+          t.bias = t.addend = nullptr;
+          t.c = values;
+          t.c_row = kColumns<T>;
+          run(t);
+          finish(step, values, kColumns<T>, m, height, n, width);
         }
       }
     }
@@ -568,7 +580,8 @@ void pack(const Gemm& g, void* packed, int64_t first, int64_t last) {
 }
 
 template <class T>
-constexpr GemmKernels kKernels = {kRows, kColumns<T>, tiles<T>, dots<T>, sum<T>, pack<T>};
+constexpr GemmKernels kKernels = {kRows, kColumns<T>, kBlockK, kSlabBlocks * kRows * kBlockK * int64_t{sizeof(T)},
+                                  tiles<T>, dots<T>, sum<T>, pack<T>};
 
 }  // namespace
 

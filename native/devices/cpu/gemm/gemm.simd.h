@@ -19,9 +19,11 @@ struct GemmRange {
 
 struct GemmKernels {
   int64_t rows, columns;  // the register tile
+  int64_t block_k;        // longer k is cut
+  int64_t slab_bytes;     // what `tiles` wants as `slab` for a transposed A
 
   // All three compute one range of C for one batch item, with the epilogue.
-  void (*tiles)(const Gemm&, const GemmPanels&, const GemmRange&);
+  void (*tiles)(const Gemm&, const GemmPanels&, const GemmRange&, void* slab);
   // Inner products of rows of A and rows of B: for A stored [m, k] and B stored [n, k] unpacked.
   void (*dots)(const Gemm&, const GemmRange&);
   // The sum of `count` products [m, n] made over pieces of k, `stride` elements apart.
