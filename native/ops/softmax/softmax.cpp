@@ -25,8 +25,7 @@ void infer_backward(Infer& c) {
 // Rows of one task: enough work to be worth claiming, whatever the width.
 int64_t grain(int64_t width) { return width >= 16384 ? 1 : 16384 / (width + 1) + 1; }
 
-template <class Rows>
-void over_rows(const TensorRef& x, Rows rows) {
+template <class Rows> void over_rows(const TensorRef& x, Rows rows) {
   const int64_t width = x.shape[-1];
   if (x.count() == 0) return;
   parallel_ranges(x.shape.rows(), grain(width),

@@ -1,15 +1,20 @@
 #include "ops/softmax/softmax.simd.h"
 
-#include "devices/cpu/vector.simd.h"
+#include "devices/cpu/log_sum_exp.simd.h"
 
 namespace userllm {
 namespace {
 
-template <class T>
-SIMD_INLINE void softmax_row(const T* x, T* y, int64_t width) {
-  Vec<T> most = splat(T(-INFINITY));
-  for_vectors<T>(width, [&](int64_t i, int64_t lanes) { most = max_of(most, load_lanes(x + i, lanes, T(-INFINITY))); });
-  const T top = reduce_max(most);
+template <class T> SIMD_INLINE void softmax_row(const T* x, T* y, int64_t width) {
+  if (width > kSoftmaxPiece<T>) {  // rather a second exp than a second write of the row
+    const MaxAndSum<T> row = max_and_sum_of_row(x, width);
+    const T scale = 1 / row.sum;
+    for_vectors<T>(width, [&](int64_t i, int64_t lanes) {
+      store_lanes(y + i, exp_of(load_lanes(x + i, lanes) - row.max) * scale, lanes);
+    });
+    return;
+  }
+  const T top = max_of_row(x, width);
   Vec<T> total = {};
   for_vectors<T>(width, [&](int64_t i, int64_t lanes) {
     const Vec<T> e = exp_of(load_lanes(x + i, lanes, T(-INFINITY)) - top);
@@ -20,8 +25,7 @@ SIMD_INLINE void softmax_row(const T* x, T* y, int64_t width) {
   for_vectors<T>(width, [&](int64_t i, int64_t lanes) { store_lanes(y + i, load_lanes(y + i, lanes) * scale, lanes); });
 }
 
-template <class T>
-SIMD_INLINE void softmax_backward_row(const T* y, const T* g, T* dx, int64_t width) {
+template <class T> SIMD_INLINE void softmax_backward_row(const T* y, const T* g, T* dx, int64_t width) {
   Vec<T> sum = {};
   for_vectors<T>(width, [&](int64_t i, int64_t lanes) { sum += load_lanes(y + i, lanes) * load_lanes(g + i, lanes); });
   const T dot = reduce_add(sum);
@@ -38,8 +42,7 @@ SIMD_DEFINE(void, softmax_rows_f32, (const float* x, float* y, int64_t rows, int
 SIMD_DEFINE(void, softmax_rows_f64, (const double* x, double* y, int64_t rows, int64_t width)) {
   for (int64_t r = 0; r < rows; ++r) softmax_row(x + r * width, y + r * width, width);
 }
-SIMD_DEFINE(void, softmax_backward_rows_f32,
-            (const float* y, const float* g, float* dx, int64_t rows, int64_t width)) {
+SIMD_DEFINE(void, softmax_backward_rows_f32, (const float* y, const float* g, float* dx, int64_t rows, int64_t width)) {
   for (int64_t r = 0; r < rows; ++r) softmax_backward_row(y + r * width, g + r * width, dx + r * width, width);
 }
 SIMD_DEFINE(void, softmax_backward_rows_f64,
