@@ -67,7 +67,7 @@ class Call {
     static const TensorRef absent;
     return in_start_[i] == in_start_[i + 1] ? absent : in_[in_start_[i]];
   }
-  std::span<const TensorRef> list(int i) const { return {&in_[0] + in_start_[i], &in_[0] + in_start_[i + 1]}; }
+  std::span<const TensorRef> list(int i) const { return {in_.data() + in_start_[i], in_.data() + in_start_[i + 1]}; }
   const TensorRef& out(int i) const { return out_[i]; }
   // Whether the caller asked for optional output `i`.
   bool wants(int i) const { return wanted_ >> i & 1; }
