@@ -1,7 +1,7 @@
 /** Runs the case lists of test/cases: uploads inputs, runs, reads, compares. */
 import { readdir } from "node:fs/promises";
 import { grad } from "../../src/autograd/value-and-grad.js";
-import { add, matmul, reshape } from "../../src/ops/index.js";
+import { add, matmul, ones, reshape, zeros } from "../../src/ops/index.js";
 import { type DType, fromBFloat16, isFloat } from "../../src/tensor/dtype.js";
 import { tidy } from "../../src/tensor/memory.js";
 import { type Shape, sizeOf, type Tensor, tensor } from "../../src/tensor/tensor.js";
@@ -168,6 +168,13 @@ function weightedSum(
       return matmul(reshape(outputs[i]!, [1, data.length]), weights);
     })
     .reduce((a, b) => add(a, b));
+}
+
+/** The sum of all elements of tensors of one dtype. */
+export function total(tensors: readonly Tensor[]): Tensor {
+  return tensors
+    .map((x) => matmul(reshape(x, [1, x.size]), ones([x.size, 1], { dtype: x.dtype })))
+    .reduce(add, zeros([1, 1], tensors[0] && { dtype: tensors[0].dtype }));
 }
 
 /** The largest finite magnitude. */
