@@ -54,7 +54,10 @@ class CharacterModel extends Module {
     super();
     this.characters = new Embedding(vocabulary, width);
     this.positions = new Embedding(length, width);
-    this.blocks = Array.from({ length: layers }, () => new TransformerBlock(width, { heads, dropout: 0.1 }));
+    this.blocks = Array.from(
+      { length: layers },
+      () => new TransformerBlock(width, { heads, dropout: 0.1 }),
+    );
     this.norm = new LayerNorm(width);
     this.head = new Linear(width, vocabulary, { bias: false });
   }
@@ -113,7 +116,9 @@ console.error(
 model.eval();
 const written = [...flags.prompt];
 while (written.length < 400) {
-  const context = written.slice(-length).map((character) => Math.max(0, alphabet.indexOf(character)));
+  const context = written
+    .slice(-length)
+    .map((character) => Math.max(0, alphabet.indexOf(character)));
   const logits = tidy(() => model.forward(tensor([context], { dtype: "int32" })));
   const scores = (await logits.dataAs("float32")).subarray(-alphabet.length);
   logits.dispose();

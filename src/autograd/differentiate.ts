@@ -66,7 +66,9 @@ export function differentiate<R>(
 
 function watch(tape: Tape, tensor: Tensor): void {
   if (tensor.dtype !== "float32" && tensor.dtype !== "float64")
-    throw new UsageError(`${tensor.toString()} is not differentiable; only float32 and float64 are`);
+    throw new UsageError(
+      `${tensor.toString()} is not differentiable; only float32 and float64 are`,
+    );
   if (!tape.leaves.has(tensor)) tape.leaves.set(tensor, { tape, node: undefined, output: 0 });
 }
 

@@ -1,6 +1,6 @@
 import { UsageError } from "../errors.js";
 import { keep } from "../tensor/memory.js";
-import { formatShape, sameShape, type Shape, type Tensor } from "../tensor/tensor.js";
+import { formatShape, type Shape, sameShape, type Tensor } from "../tensor/tensor.js";
 
 /** A tensor that training changes. It owns its value, outside all `tidy` scopes. */
 export class Parameter implements Disposable {

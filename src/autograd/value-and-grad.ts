@@ -42,7 +42,8 @@ export function valueAndGrad<P extends Differentiable, L extends Loss>(
       const result: unknown = body();
       if (typeof (result as { then?: unknown } | undefined)?.then === "function")
         throw new UsageError("valueAndGrad: the body returned a promise; it must be synchronous");
-      const root = result instanceof Tensor ? result : (result as { loss?: unknown } | undefined)?.loss;
+      const root =
+        result instanceof Tensor ? result : (result as { loss?: unknown } | undefined)?.loss;
       if (!(root instanceof Tensor))
         throw new UsageError("valueAndGrad: the body must return the loss, a tensor");
       if (root.size !== 1)

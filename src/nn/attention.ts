@@ -71,6 +71,9 @@ export class MultiHeadAttention extends Module {
   /** `[batch, length, width]` → `[batch, heads, length, headWidth]` */
   #split(x: Tensor): Tensor {
     const [batch, length] = x.shape as [number, number, number];
-    return transpose(reshape(x, [batch, length, this.heads, this.width / this.heads]), [0, 2, 1, 3]);
+    return transpose(
+      reshape(x, [batch, length, this.heads, this.width / this.heads]),
+      [0, 2, 1, 3],
+    );
   }
 }

@@ -23,12 +23,16 @@ export const fanInUniform = (shape: Shape, fanIn: number, options: InitOptions =
   uniform(shape, fanIn > 0 ? 1 / Math.sqrt(fanIn) : 0, options);
 
 /** Uniform in ±√(6 / (fanIn + fanOut)), for `[fanOut, fanIn]`. Glorot & Bengio, AISTATS 2010. */
-export const xavierUniform = (shape: readonly [number, number], options: InitOptions = {}): Tensor =>
-  uniform(shape, Math.sqrt(6 / (shape[0] + shape[1])), options);
+export const xavierUniform = (
+  shape: readonly [number, number],
+  options: InitOptions = {},
+): Tensor => uniform(shape, Math.sqrt(6 / (shape[0] + shape[1])), options);
 
 /** Normal with standard deviation √(2 / fanIn), for `[fanOut, fanIn]` before a ReLU. He et al., arXiv:1502.01852 */
-export const kaimingNormal = (shape: readonly [number, number], options: InitOptions = {}): Tensor =>
-  normal(shape, Math.sqrt(2 / shape[1]), options);
+export const kaimingNormal = (
+  shape: readonly [number, number],
+  options: InitOptions = {},
+): Tensor => normal(shape, Math.sqrt(2 / shape[1]), options);
 
 export const zeros = (shape: Shape, { dtype = "float32" }: InitOptions = {}): Tensor =>
   zerosOp(shape, { dtype });

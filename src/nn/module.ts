@@ -1,8 +1,8 @@
 import { Parameter } from "../autograd/parameter.js";
 import { CheckpointError } from "../errors.js";
-import { formatShape, sameShape, type Tensor } from "../tensor/tensor.js";
 import { cast } from "../ops/index.js";
 import { tidy } from "../tensor/memory.js";
+import { formatShape, sameShape, type Tensor } from "../tensor/tensor.js";
 
 /**
  * A part of a model: parameters and other modules in its fields.

@@ -1,6 +1,6 @@
 import { Parameter } from "../autograd/parameter.js";
-import type { DType } from "../tensor/dtype.js";
 import { layerNorm, ones, rmsNorm, zeros } from "../ops/index.js";
+import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 

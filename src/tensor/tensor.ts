@@ -173,11 +173,7 @@ export function tensor(
     );
   const typed = data as TensorData;
   const wanted = dtype ?? kind;
-  return upload(
-    wanted,
-    wanted === kind ? typed : arrayOf(wanted, typed),
-    shape ?? [typed.length],
-  );
+  return upload(wanted, wanted === kind ? typed : arrayOf(wanted, typed), shape ?? [typed.length]);
 }
 
 /** A new handle on the memory of `source`: `shape` from element `offset` on. Not recorded by the tape. */

@@ -8,7 +8,12 @@ import { promisify } from "node:util";
 import test from "ava";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
-const pages = ["README.md", ...(await readdir(join(root, "docs"))).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
+const pages = [
+  "README.md",
+  ...(await readdir(join(root, "docs")))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
+];
 const entry = pathToFileURL(join(root, "src/index.ts")).href;
 
 for (const page of pages) {
@@ -20,7 +25,9 @@ for (const page of pages) {
       t.teardown(() => rm(folder, { recursive: true }));
       const file = join(folder, "snippet.mts");
       await writeFile(file, code!.replaceAll('from "user-llm"', `from "${entry}"`));
-      const { stdout } = await promisify(execFile)(process.execPath, ["--import=tsx", file], { cwd: root });
+      const { stdout } = await promisify(execFile)(process.execPath, ["--import=tsx", file], {
+        cwd: root,
+      });
       t.not(stdout, "", "prints something");
     });
   });
