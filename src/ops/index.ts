@@ -1,8 +1,86 @@
 export { accumulate } from "./accumulate.js";
-export { add, divide, multiply, type Operand, subtract } from "./binary.js";
+export { type ArangeOptions, arange } from "./arange.js";
+export {
+  add,
+  divide,
+  maximum,
+  minimum,
+  multiply,
+  type Operand,
+  pow,
+  subtract,
+} from "./binary.js";
+export { broadcastTo } from "./broadcast-to.js";
+export { cast } from "./cast.js";
+export { causalMask } from "./causal-mask.js";
+export { type ClampLimits, clamp } from "./clamp.js";
+export {
+  equal,
+  greater,
+  greaterEqual,
+  less,
+  lessEqual,
+  logicalAnd,
+  logicalNot,
+  logicalOr,
+  notEqual,
+} from "./compare.js";
+export { concat, stack } from "./concat.js";
+export { type CrossEntropyOptions, crossEntropy } from "./cross-entropy.js";
 export { type CreationOptions, full, ones, onesLike, zeros, zerosLike } from "./full.js";
+export { gather } from "./gather.js";
+export { accumulateWeighted, clipByNorm, divideBy, globalNorm } from "./gradients.js";
 export { type LinearOptions, linear } from "./linear.js";
+export { logSoftmax } from "./log-softmax.js";
 export { type MatmulOptions, matmul } from "./matmul.js";
+export {
+  type AdamWTensors,
+  adamwStep,
+  type SgdTensors,
+  type StepTensors,
+  sgdStep,
+} from "./optimizer-steps.js";
+export {
+  type DropoutOptions,
+  defaultGenerator,
+  dropout,
+  Generator,
+  type GeneratorState,
+  type RandnOptions,
+  type RandOptions,
+  type RandomFloatOptions,
+  type RandomOptions,
+  rand,
+  randint,
+  randn,
+  seed,
+  type TruncatedNormalOptions,
+  truncatedNormal,
+} from "./random.js";
+export { type Axes, max, mean, min, type ReduceOptions, sum } from "./reduce.js";
 export { reshape, squeeze, unsqueeze } from "./reshape.js";
+export { chunk, pad, slice, split } from "./slice.js";
 export { softmax } from "./softmax.js";
 export { noGrad } from "./tape.js";
+export { argmax, type TopK, topK } from "./top-k.js";
+export { transpose } from "./transpose.js";
+export {
+  abs,
+  cos,
+  exp,
+  gelu,
+  geluExact,
+  log,
+  negate,
+  reciprocal,
+  relu,
+  rsqrt,
+  sigmoid,
+  silu,
+  sin,
+  softplus,
+  sqrt,
+  square,
+  tanh,
+} from "./unary.js";
+export { where } from "./where.js";
