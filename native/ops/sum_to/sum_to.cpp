@@ -40,7 +40,9 @@ struct Passes {
 // keeps float32 sums accurate. The cut depends on the shape alone.
 constexpr int64_t kColumns = 1024, kGrain = 1 << 15;
 
-int64_t rows_of_task(const Pass& p) { return p.inner == 1 ? kGrain : std::clamp<int64_t>(kGrain / p.inner, 64, 1024); }
+int64_t rows_of_task(const Pass& p) {
+  return p.inner == 1 ? kGrain : std::clamp<int64_t>(kGrain / std::max<int64_t>(p.inner, 1), 64, 1024);
+}
 int64_t parts_of(const Pass& p) { return (p.summed + rows_of_task(p) - 1) / rows_of_task(p); }
 
 // Elements of scratch that a pass needs for the sums of its tasks.
