@@ -21,7 +21,7 @@ constexpr int64_t kWholeItem = 1 << 21;     // multiply-adds up to which one thr
 constexpr int64_t kFewRows = 16;          // up to here inner products beat packing B first
 constexpr int64_t kFewColumns = 8;        // up to here they beat mostly empty panels
 constexpr int64_t kDirectRows = 24;       // up to here a [k, n] operand is read where it lies
-constexpr int64_t kPieceK = 512, kPieceTiles = 64;
+constexpr int64_t kPieceK = 512, kPieceUnits = 32;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t align(int64_t bytes) { return (bytes + 63) & ~int64_t{63}; }
@@ -82,8 +82,8 @@ Plan make_plan(const Gemm& g) {
   if (!g.packed_b && g.b_transposed && !g.a_transposed && (g.m <= kFewRows || g.n <= kFewColumns)) {
     plan.kernel = Plan::kDots;
   } else {
-    const int64_t tiles = ceil_div(g.m, kernel.rows) * ceil_div(g.n, kernel.columns);
-    plan.pieces = std::clamp(std::min(g.k / kPieceK, kPieceTiles / tiles), int64_t{1}, int64_t{64});
+    const int64_t units = ceil_div(g.m, 96) * ceil_div(g.n, 192);
+    plan.pieces = std::clamp(std::min(g.k / kPieceK, kPieceUnits / units), int64_t{1}, int64_t{64});
     plan.pack = !g.packed_b && (g.b_transposed || g.m > kDirectRows);
   }
   const int64_t work = g.m * g.n * g.k;
@@ -134,7 +134,7 @@ void for_ranges(const GemmKernels& kernel, int64_t element, const Gemm& g, int64
   if (work * pieces >= kInlineWork) {
     const int64_t threads = thread_count();
     const int64_t group = std::max<int64_t>(1, kGroupBytes / (std::min(g.k, kernel.block_k) * kernel.columns * element));
-    column_tasks = ceil_div(panels, group);
+    column_tasks = g.a_transposed ? 1 : ceil_div(panels, group);
     row_tasks = std::clamp(work / column_tasks / kTaskWork, int64_t{1}, ceil_div(row_blocks, 8 * std::min<int64_t>(ceil_div(g.k, kernel.block_k), 4)));
     if (row_tasks * column_tasks * pieces < 2 * threads)
       column_tasks = std::clamp(ceil_div(2 * threads, row_tasks * pieces), column_tasks, panels);

@@ -31,7 +31,10 @@ constexpr int kVectorBytes = 16, kRows = 4, kVectors = 2;
 constexpr int64_t kBlockK = 768;
 constexpr int64_t kAheadK = 64;      // steps of k between bursts of prefetches
 constexpr int64_t kAheadPack = 8;    // rows that packing prefetches ahead
-constexpr int64_t kSlabBlocks = 8;   // row blocks of a transposed A that are packed together
+#ifndef SB
+#define SB 16
+#endif
+constexpr int64_t kSlabBlocks = SB;   // row blocks of a transposed A that are packed together
 constexpr int kDotRows = 4, kDotColumns = 4, kDotStrip = 64;
 
 template <class T>
@@ -275,107 +278,135 @@ constexpr TileTable<T> make_tile_table() {
 template <class T>
 constexpr TileTable<T> kTiles = make_tile_table<T>();
 
-// How a range of rows is cut into row blocks: evenly, so that 50 rows are 5 x 10 and not 4 x 12 and 2.
-struct RowBlocks {
-  int64_t begin, rows, count;
-
-  int64_t at(int64_t block) const { return begin + rows * block / count; }
-};
-
-// Row blocks [first, last) of a transposed A, k rows of it from `a` on, as slab[block][k][kRows].
+// Rows [m[0], m[blocks]) of a transposed A, k steps of them from `a` on, as slab[block][k][kRows].
 template <class T>
-void pack_slab(const T* a, int64_t row_stride, int64_t m_all, int64_t k, const RowBlocks& blocks, int64_t first,
-               int64_t last, T* slab) {
+void pack_slab(const T* a, int64_t row_stride, int64_t m_all, int64_t k, const int64_t* m, int64_t blocks, T* slab) {
+  // Whole tile heights are copied, of which a block may use less, but nothing past the end of a row.
+  int64_t whole = blocks;
+  while (whole > 0 && m[whole - 1] + kRows > m_all) --whole;
   for (int64_t i = 0; i < k; ++i) {
     const T* row = a + i * row_stride;
+    T* to = slab + i * kRows;
     if (i + kAheadPack < k)
-      for (int64_t m = blocks.at(first); m < blocks.at(last); m += 64 / int64_t{sizeof(T)})
-        __builtin_prefetch(row + kAheadPack * row_stride + m);
-    for (int64_t block = first; block < last; ++block) {
-      const int64_t m = blocks.at(block);
-      T* to = slab + ((block - first) * k + i) * kRows;
-      if (m + kRows <= m_all)
-        __builtin_memcpy(to, row + m, kRows * sizeof(T));
-      else
-        for (int64_t r = 0; m + r < m_all; ++r) to[r] = row[m + r];
+      for (int64_t at = m[0]; at < m[blocks]; at += 64 / int64_t{sizeof(T)})
+        __builtin_prefetch(row + kAheadPack * row_stride + at);
+    for (int64_t block = 0; block < whole; ++block) {
+      __builtin_memcpy(to, row + m[block], kRows * sizeof(T));
+      to += k * kRows;
+    }
+    for (int64_t block = whole; block < blocks; ++block) {
+      for (int64_t r = 0; m[block] + r < m[block + 1]; ++r) to[r] = row[m[block] + r];
+      to += k * kRows;
     }
   }
 }
 
+// A range of C over a block of k, a few row blocks at a time.
+template <class T>
+struct Step {
+  const Gemm& g;
+  const GemmPanels& panels;
+  const GemmRange& range;
+  int64_t k_begin, k;
+  bool in_registers;  // the epilogue needs no more than bias, alpha and one addend
+
+  // The tile of one row block, whose rows of A t describes, and one panel.
+  void run(Tile<T>& t, int64_t panel, int64_t m, int64_t height) const {
+    const int64_t n = panel * kColumns<T>, width = min(range.n_end - n, kColumns<T>);
+    const int64_t vectors = ceil_div(width, kLanes<T>);
+    const int64_t at = m * g.c_row_stride + n;
+    alignas(64) T values[kRows * kColumns<T>];
+    t.k = k;
+    t.b = static_cast<const T*>(panels.data) + panel * panels.panel_stride + k_begin * panels.k_stride;
+    t.b_k = panels.k_stride;
+    t.lanes = static_cast<int>(width - (vectors - 1) * kLanes<T>);
+    const TileFunction<T> tile = kTiles<T>.of[vectors - 1][t.lanes != kLanes<T>][height - 1];
+    if (in_registers) {
+      t.alpha = static_cast<T>(g.alpha);
+      t.bias = g.bias ? static_cast<const T*>(g.bias) + n : nullptr;
+      t.c = static_cast<T*>(g.c) + at;
+      t.c_row = g.c_row_stride;
+      t.addend = g.accumulate ? t.c : g.residual ? static_cast<const T*>(g.residual) + at : nullptr;
+      tile(t);
+    } else {
+      t.alpha = 1;
+      t.bias = t.addend = nullptr;
+      t.c = values;
+      t.c_row = kColumns<T>;
+      tile(t);
+      finish(g, values, kColumns<T>, m, height, n, width);
+    }
+  }
+
+  void prefetch_c(int64_t m, int64_t height, int64_t panel) const {
+    const T* c = static_cast<const T*>(g.c) + m * g.c_row_stride + panel * kColumns<T>;
+    for (int64_t i = 0; i < height; ++i)
+      for (int64_t j = 0; j < kColumns<T>; j += 64 / int64_t{sizeof(T)})
+        __builtin_prefetch(c + i * g.c_row_stride + j, 1);
+  }
+};
+
 template <class T>
 void tiles(const Gemm& g, const GemmPanels& panels, const GemmRange& range, void* slab_memory) {
-  alignas(64) T values[kRows * kColumns<T>];
   T* const slab = static_cast<T*>(slab_memory);
-  const T* b = static_cast<const T*>(panels.data);
-  T* const c = static_cast<T*>(g.c);
-  const int64_t rows = range.m_end - range.m_begin;
-  const RowBlocks blocks = {range.m_begin, rows, ceil_div(rows, kRows)};
+  const int64_t rows = range.m_end - range.m_begin, row_blocks = ceil_div(rows, kRows);
   const int64_t first_panel = range.n_begin / kColumns<T>, last_panel = ceil_div(range.n_end, kColumns<T>);
   const int64_t k_blocks = ceil_div(g.k, kBlockK);
 
   for (int64_t k_block = 0; k_block < k_blocks; ++k_block) {
     const int64_t k_begin = g.k * k_block / k_blocks, k = g.k * (k_block + 1) / k_blocks - k_begin;
-    const bool first = k_block == 0, last = k_block == k_blocks - 1;
     const T* a = static_cast<const T*>(g.a) + (g.a_transposed ? k_begin * g.a_row_stride : k_begin);
     // Sums are parked in C between the blocks of k; the last block does the epilogue.
-    Gemm step = g;
-    step.accumulate = g.accumulate || !first;
-    if (!last) {
-      step.bias = step.residual = nullptr;
-      step.preactivation = nullptr;
-      step.activation = Activation::kNone;
+    Gemm now = g;
+    now.accumulate = g.accumulate || k_block > 0;
+    if (k_block < k_blocks - 1) {
+      now.bias = now.residual = nullptr;
+      now.preactivation = nullptr;
+      now.activation = Activation::kNone;
     }
-    const bool in_registers = step.activation == Activation::kNone && !step.preactivation &&
-                              !(step.accumulate && step.residual) && !(step.bias && g.alpha != 1);
+    const bool in_registers = now.activation == Activation::kNone && !now.preactivation &&
+                              !(now.accumulate && now.residual) && !(now.bias && now.alpha != 1);
+    const Step<T> step = {now, panels, range, k_begin, k, in_registers};
 
-    for (int64_t block = 0; block < blocks.count; ++block) {
-      const int64_t m = blocks.at(block), height = blocks.at(block + 1) - m;
+    for (int64_t first = 0; first < row_blocks; first += kSlabBlocks) {
+      const int64_t blocks = min(kSlabBlocks, row_blocks - first);
+      // Cut evenly: 50 rows are 5 x 10, not 4 x 12 and 2.
+      int64_t m[kSlabBlocks + 1];
+      for (int64_t i = 0; i <= blocks; ++i) m[i] = range.m_begin + rows * (first + i) / row_blocks;
+      Prefetch ahead;
       Tile<T> t;
-      t.k = k;
-      t.b_k = panels.k_stride;
-      Prefetch next_rows;
+      t.ahead = &ahead;
       if (g.a_transposed) {
-        if (block % kSlabBlocks == 0)
-          pack_slab(a, g.a_row_stride, g.m, k, blocks, block, min(block + kSlabBlocks, blocks.count), slab);
-        t.a = slab + block % kSlabBlocks * k * kRows, t.a_row = 1, t.a_k = kRows;
-      } else {
-        t.a = a + m * g.a_row_stride, t.a_row = g.a_row_stride, t.a_k = 1;
-        // While the tiles of this row block run, the rows of the next one come from memory.
-        if (block + 1 < blocks.count)
-          next_rows = {t.a + height * g.a_row_stride, g.a_row_stride * int64_t{sizeof(T)}, k * int64_t{sizeof(T)},
-                       kRows};
-      }
-      t.ahead = &next_rows;
-      t.ahead_lines =
-          ceil_div(next_rows.rows * ceil_div(next_rows.row_bytes, 64), (last_panel - first_panel) * ceil_div(k, kAheadK));
-
-      for (int64_t panel = first_panel; panel < last_panel; ++panel) {
-        const int64_t n = panel * kColumns<T>, width = min(range.n_end - n, kColumns<T>);
-        const int64_t vectors = ceil_div(width, kLanes<T>);
-        t.lanes = static_cast<int>(width - (vectors - 1) * kLanes<T>);
-        const TileFunction<T> run = kTiles<T>.of[vectors - 1][t.lanes != kLanes<T>][height - 1];
-        t.b = b + panel * panels.panel_stride + k_begin * panels.k_stride;
-        if (panel + 1 < last_panel)
-          for (int64_t i = 0; i < height; ++i) {
-            const T* next = c + (m + i) * g.c_row_stride + n + kColumns<T>;
-            __builtin_prefetch(next, 1);
-            __builtin_prefetch(next + 64 / sizeof(T), 1);
+        // The slab stays in the second-level cache, and a panel with it while the slab's row blocks pass by.
+        pack_slab(a, g.a_row_stride, g.m, k, m, blocks, slab);
+        t.a_row = 1, t.a_k = kRows;
+        const int64_t panel_bytes = k * kColumns<T> * int64_t{sizeof(T)};
+        t.ahead_lines = ceil_div(ceil_div(panel_bytes, 64), blocks * ceil_div(k, kAheadK));
+        for (int64_t panel = first_panel; panel < last_panel; ++panel) {
+          if (panel + 1 < last_panel && panels.k_stride == kColumns<T>)
+            ahead = {static_cast<const T*>(panels.data) + (panel + 1) * panels.panel_stride + k_begin * panels.k_stride,
+                     0, panel_bytes, 1};
+          for (int64_t i = 0; i < blocks; ++i) {
+            t.a = slab + i * k * kRows;
+            if (i + 1 < blocks) step.prefetch_c(m[i + 1], m[i + 2] - m[i + 1], panel);
+            step.run(t, panel, m[i], m[i + 1] - m[i]);
           }
-        if (in_registers) {
-          const int64_t at = m * g.c_row_stride + n;
-          t.alpha = static_cast<T>(g.alpha);
-          t.bias = step.bias ? static_cast<const T*>(step.bias) + n : nullptr;
-          t.c = c + at;
-          t.c_row = g.c_row_stride;
-          t.addend = step.accumulate ? t.c : step.residual ? static_cast<const T*>(step.residual) + at : nullptr;
-          run(t);
-        } else {
-          t.alpha = 1;
-          t.bias = t.addend = nullptr;
-          t.c = values;
-          t.c_row = kColumns<T>;
-          run(t);
-          finish(step, values, kColumns<T>, m, height, n, width);
+        }
+        continue;
+      }
+      // The panels stay in the second-level cache, and a row block in the first. While its tiles run, the rows of the
+      // next one come from memory.
+      t.a_row = g.a_row_stride, t.a_k = 1;
+      for (int64_t i = 0; i < blocks; ++i) {
+        const int64_t height = m[i + 1] - m[i];
+        t.a = a + m[i] * g.a_row_stride;
+        if (first + i + 1 < row_blocks)
+          ahead = {a + m[i + 1] * g.a_row_stride, g.a_row_stride * int64_t{sizeof(T)}, k * int64_t{sizeof(T)}, kRows};
+        t.ahead_lines = ceil_div(ahead.rows * ceil_div(ahead.row_bytes, 64),
+                                 (last_panel - first_panel) * ceil_div(k, kAheadK));
+        for (int64_t panel = first_panel; panel < last_panel; ++panel) {
+          if (panel + 1 < last_panel) step.prefetch_c(m[i], height, panel + 1);
+          step.run(t, panel, m[i], height);
         }
       }
     }
