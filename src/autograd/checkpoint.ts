@@ -1,3 +1,4 @@
+import { recordRandomness } from "../ops/random.js";
 import { recordingTape, type TapeNode, type TapeTrace, traceOn, withTape } from "../ops/tape.js";
 import { tidy } from "../tensor/memory.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -19,8 +20,9 @@ export function checkpoint<I extends readonly Tensor[]>(
 ): Tensor {
   const tape = recordingTape();
   if (!tape) return segment(...inputs);
-  const random = snapshotGenerators();
-  const result = withTape(undefined, () => tidy(() => random.record(() => segment(...inputs))));
+  const { result, replay } = recordRandomness(() =>
+    withTape(undefined, () => tidy(() => segment(...inputs))),
+  );
 
   const leaves = new Map<Tensor, TapeTrace>(tape.leaves);
   for (const input of inputs) {
@@ -35,7 +37,7 @@ export function checkpoint<I extends readonly Tensor[]>(
     backward([grad]) {
       const { gradients } = differentiate(
         leaves.keys(),
-        () => ({ result: undefined, root: random.replay(() => segment(...inputs)) }),
+        () => ({ result: undefined, root: replay(() => segment(...inputs)) }),
         () => grad!,
       );
       return [...leaves.keys()].map((leaf) => gradients.get(leaf));

@@ -7,7 +7,7 @@ export interface InitOptions {
   /** Default: the one that `seed()` sets. */
   generator?: Generator;
   /** Default: `float32`. */
-  dtype?: DType;
+  dtype?: Extract<DType, "float32" | "float64">;
 }
 
 /** Normal with mean 0. */

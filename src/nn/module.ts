@@ -1,7 +1,6 @@
 import { Parameter } from "../autograd/parameter.js";
 import { CheckpointError } from "../errors.js";
-import { cast } from "../ops/index.js";
-import { tidy } from "../tensor/memory.js";
+import { cast, clone } from "../ops/index.js";
 import { formatShape, sameShape, type Tensor } from "../tensor/tensor.js";
 
 /**
@@ -96,7 +95,10 @@ export abstract class Module implements Disposable {
     }
     for (const [path, parameter] of own) {
       const loaded = state.get(path);
-      if (loaded) parameter.assign(tidy(() => cast(loaded, parameter.value.dtype, { copy: true })));
+      if (loaded) {
+        const { dtype } = parameter.value;
+        parameter.assign(loaded.dtype === dtype ? clone(loaded) : cast(loaded, dtype));
+      }
     }
     return { missing, unexpected };
   }
