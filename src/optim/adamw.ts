@@ -1,0 +1,126 @@
+import type { Gradients } from "../autograd/value-and-grad.js";
+import { adamwStep, globalNorm } from "../ops/index.js";
+import { tidy } from "../tensor/memory.js";
+import { tensor } from "../tensor/tensor.js";
+import {
+  type OptimizerParameters,
+  type OptimizerState,
+  type PerParameterOptions,
+  requireNumber,
+  ScalarRows,
+  Slots,
+  type StepOptions,
+  type StepResult,
+} from "./slots.js";
+
+export interface AdamWOptions extends PerParameterOptions {
+  /** Default: 1e-3. */
+  learningRate?: number | undefined;
+  /** How long the running means of gradients and of their squares remember. Default: [0.9, 0.999]. */
+  betas?: readonly [number, number] | undefined;
+  /** Added to the root of the second mean. Default: 1e-8. */
+  eps?: number | undefined;
+  /** Share of the parameter, times the learning rate, that a step takes away. Default: 0.01. */
+  weightDecay?: number | undefined;
+}
+
+/**
+ * Adam with decoupled weight decay; the numbers are those of `torch.optim.AdamW`.
+ *
+ *     m ← β₁ m + (1 - β₁) g        v ← β₂ v + (1 - β₂) g²
+ *     p ← p - rate · decay · p - rate · m / (1 - β₁ᵗ) / (√(v / (1 - β₂ᵗ)) + ε)
+ *
+ * Parameters without a gradient are left alone, and so are their m, v and t.
+ *
+ *     const optimizer = new AdamW(model.namedParameters(), { decay: ({ shape }) => shape.length > 1 });
+ *
+ * @see Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101
+ */
+export class AdamW implements Disposable {
+  learningRate: number;
+  readonly betas: readonly [number, number];
+  readonly eps: number;
+  readonly weightDecay: number;
+  readonly #slots: Slots;
+
+  /** @throws UsageError when a number is out of its range, or a parameter or a name is there twice */
+  constructor(parameters: OptimizerParameters, options: AdamWOptions = {}) {
+    const { learningRate = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 } = options;
+    requireNumber("AdamW", "learningRate", learningRate, 0);
+    requireNumber("AdamW", "betas[0]", betas[0], 0, 1);
+    requireNumber("AdamW", "betas[1]", betas[1], 0, 1);
+    requireNumber("AdamW", "eps", eps, 0);
+    requireNumber("AdamW", "weightDecay", weightDecay, 0);
+    this.learningRate = learningRate;
+    this.betas = betas;
+    this.eps = eps;
+    this.weightDecay = weightDecay;
+    this.#slots = new Slots("AdamW", ["first", "second"], parameters, options);
+  }
+
+  /**
+   * Changes the parameters in place. Nothing on the device changes when one of the gradients has failed.
+   *
+   * @throws ShapeError, DTypeError when a gradient is not like its parameter
+   */
+  step(gradients: Gradients, options: StepOptions = {}): StepResult {
+    const { learningRate = this.learningRate, clipNorm, gradientScale = 1 } = options;
+    requireNumber("AdamW", "learningRate", learningRate, 0);
+    requireNumber("AdamW", "clipNorm", clipNorm ?? 0, 0);
+    requireNumber("AdamW", "gradientScale", gradientScale, 0);
+    const [beta1, beta2] = this.betas;
+    return tidy(() => {
+      const { slots, gradients: given } = this.#slots.withGradient(gradients);
+      const gradientNorm =
+        clipNorm !== undefined || options.gradientNorm ? globalNorm(given) : undefined;
+      const table = new ScalarRows();
+      const rows = slots.map(({ decays, learningRateScale, steps }) =>
+        table.add([
+          gradientScale,
+          clipNorm ?? 0,
+          learningRate * learningRateScale,
+          decays ? this.weightDecay : 0,
+          beta1,
+          beta2,
+          this.eps,
+          1 - beta1 ** (steps + 1),
+          1 - beta2 ** (steps + 1),
+        ]),
+      );
+      adamwStep({
+        parameters: slots.map(({ parameter }) => parameter.value),
+        gradients: given,
+        first: slots.map(({ tensors }) => tensors[0]!),
+        second: slots.map(({ tensors }) => tensors[1]!),
+        scalars: tensor(table.values, { shape: [table.count, 9] }),
+        rows,
+        norm: clipNorm === undefined ? undefined : gradientNorm,
+      });
+      for (const slot of slots) slot.steps++;
+      return { gradientNorm };
+    });
+  }
+
+  /** What a checkpoint needs besides the parameters. Save it, or copy it, before the next step. */
+  state(): OptimizerState {
+    return this.#slots.state();
+  }
+
+  /**
+   * Goes on from a saved state, of which it makes copies.
+   *
+   * @throws CheckpointError when it does not fit the parameters; nothing has changed then
+   */
+  loadState(state: OptimizerState): void {
+    this.#slots.loadState(state);
+  }
+
+  /** Frees the state; a later step starts afresh. The parameters live on. */
+  dispose(): void {
+    this.#slots.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

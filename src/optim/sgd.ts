@@ -1,0 +1,117 @@
+import type { Gradients } from "../autograd/value-and-grad.js";
+import { UsageError } from "../errors.js";
+import { globalNorm, sgdStep } from "../ops/index.js";
+import { tidy } from "../tensor/memory.js";
+import { tensor } from "../tensor/tensor.js";
+import {
+  type OptimizerParameters,
+  type OptimizerState,
+  type PerParameterOptions,
+  requireNumber,
+  ScalarRows,
+  Slots,
+  type StepOptions,
+  type StepResult,
+} from "./slots.js";
+
+export interface SGDOptions extends PerParameterOptions {
+  /** Default: 1e-2. */
+  learningRate?: number | undefined;
+  /** Share of the running sum of gradients that a step keeps. Default: 0, no sum. */
+  momentum?: number | undefined;
+  /** Whether to step along the sum as it will be after the next gradient. Default: false. */
+  nesterov?: boolean | undefined;
+  /** Share of the parameter that is added to its gradient. Default: 0. */
+  weightDecay?: number | undefined;
+}
+
+/**
+ * Stochastic gradient descent; the numbers are those of `torch.optim.SGD`.
+ *
+ *     g = gradient + decay · p        m ← momentum · m + g
+ *     p ← p - rate · (nesterov: momentum · m + g; otherwise: m)
+ *
+ * Parameters without a gradient are left alone, and so are their m.
+ */
+export class SGD implements Disposable {
+  learningRate: number;
+  readonly momentum: number;
+  readonly nesterov: boolean;
+  readonly weightDecay: number;
+  readonly #slots: Slots;
+
+  /** @throws UsageError when a number is out of its range, or a parameter or a name is there twice */
+  constructor(parameters: OptimizerParameters, options: SGDOptions = {}) {
+    const { learningRate = 1e-2, momentum = 0, nesterov = false, weightDecay = 0 } = options;
+    requireNumber("SGD", "learningRate", learningRate, 0);
+    requireNumber("SGD", "momentum", momentum, 0);
+    requireNumber("SGD", "weightDecay", weightDecay, 0);
+    if (nesterov && momentum === 0) throw new UsageError("SGD: nesterov needs a momentum above 0");
+    this.learningRate = learningRate;
+    this.momentum = momentum;
+    this.nesterov = nesterov;
+    this.weightDecay = weightDecay;
+    this.#slots = new Slots("SGD", momentum === 0 ? [] : ["momentum"], parameters, options);
+  }
+
+  /**
+   * Changes the parameters in place. Nothing on the device changes when one of the gradients has failed.
+   *
+   * @throws ShapeError, DTypeError when a gradient is not like its parameter
+   */
+  step(gradients: Gradients, options: StepOptions = {}): StepResult {
+    const { learningRate = this.learningRate, clipNorm, gradientScale = 1 } = options;
+    requireNumber("SGD", "learningRate", learningRate, 0);
+    requireNumber("SGD", "clipNorm", clipNorm ?? 0, 0);
+    requireNumber("SGD", "gradientScale", gradientScale, 0);
+    return tidy(() => {
+      const { slots, gradients: given } = this.#slots.withGradient(gradients);
+      const gradientNorm =
+        clipNorm !== undefined || options.gradientNorm ? globalNorm(given) : undefined;
+      const table = new ScalarRows();
+      const rows = slots.map(({ decays, learningRateScale }) =>
+        table.add([
+          gradientScale,
+          clipNorm ?? 0,
+          learningRate * learningRateScale,
+          decays ? this.weightDecay : 0,
+          this.momentum,
+        ]),
+      );
+      sgdStep({
+        parameters: slots.map(({ parameter }) => parameter.value),
+        gradients: given,
+        momentum: slots.flatMap(({ tensors }) => tensors),
+        nesterov: this.nesterov,
+        scalars: tensor(table.values, { shape: [table.count, 5] }),
+        rows,
+        norm: clipNorm === undefined ? undefined : gradientNorm,
+      });
+      for (const slot of slots) slot.steps++;
+      return { gradientNorm };
+    });
+  }
+
+  /** What a checkpoint needs besides the parameters. Save it, or copy it, before the next step. */
+  state(): OptimizerState {
+    return this.#slots.state();
+  }
+
+  /**
+   * Goes on from a saved state, of which it makes copies.
+   *
+   * @throws CheckpointError when it does not fit the parameters; nothing has changed then
+   */
+  loadState(state: OptimizerState): void {
+    this.#slots.loadState(state);
+  }
+
+  /** Frees the state; a later step starts afresh. The parameters live on. */
+  dispose(): void {
+    this.#slots.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
