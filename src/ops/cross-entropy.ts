@@ -1,7 +1,7 @@
 import { UsageError } from "../errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { defineOp } from "./define-op.js";
-import { recordingTape, traceOn } from "./tape.js";
+import { isRecorded } from "./tape.js";
 
 /** The wire code is the position. */
 const reductions = ["none", "sum", "mean"] as const;
@@ -66,8 +66,7 @@ export function crossEntropy(
     throw new UsageError(
       `crossEntropy: reduction must be ${reductions.map((name) => `"${name}"`).join(" or ")}, got "${reduction}"`,
     );
-  const tape = recordingTape();
-  const recorded = tape !== undefined && traceOn(tape, logits) !== undefined;
+  const recorded = isRecorded(logits);
   const [loss] = forward(
     { logits, targets, weights },
     { ignore_index: ignoreIndex, label_smoothing: labelSmoothing, reduction: code },

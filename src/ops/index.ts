@@ -34,6 +34,15 @@ export { type LinearOptions, linear } from "./linear.js";
 export { logSoftmax } from "./log-softmax.js";
 export { type MatmulOptions, matmul } from "./matmul.js";
 export {
+  type AddedAndNormalized,
+  addLayerNorm,
+  addRmsNorm,
+  type LayerNormOptions,
+  layerNorm,
+  type RmsNormOptions,
+  rmsNorm,
+} from "./norm.js";
+export {
   type AdamWTensors,
   adamwStep,
   type SgdTensors,

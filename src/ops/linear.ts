@@ -3,7 +3,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { defineOp } from "./define-op.js";
 import { outerProductSum } from "./matmul.js";
 import { unsqueeze } from "./reshape.js";
-import { recordingTape, traceOn } from "./tape.js";
+import { isRecorded } from "./tape.js";
 
 /** The wire code is the position. */
 const activations = ["none", "gelu"] as const;
@@ -95,11 +95,7 @@ export function linear(
     throw new UsageError(
       `linear: activation must be ${activations.map((name) => `"${name}"`).join(" or ")}, got "${activation}"`,
     );
-  const tape = recordingTape();
-  const recorded = (tensor: Tensor | undefined): boolean =>
-    tape !== undefined && tensor !== undefined && traceOn(tape, tensor) !== undefined;
-  const preactivation =
-    activation !== "none" && (recorded(x) || recorded(weight) || recorded(bias));
+  const preactivation = activation !== "none" && isRecorded(x, weight, bias);
   const [result] = forward({ x, weight, bias, residual }, { activation: code }, { preactivation });
   return result;
 }

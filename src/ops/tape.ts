@@ -48,6 +48,11 @@ export function traceOn(tape: Tape, tensor: Tensor): TapeTrace | undefined {
   return trace?.tape === tape ? trace : tape.leaves.get(tensor);
 }
 
+/** Whether an op on these tensors is recorded: its gradient rule will then want what it saves. */
+export const isRecorded = (...tensors: readonly (Tensor | undefined)[]): boolean =>
+  current !== undefined &&
+  tensors.some((tensor) => tensor !== undefined && traceOn(current!, tensor) !== undefined);
+
 /** Records `result` as a view of `x`: what `backward` makes of its gradient is the gradient of `x`. */
 export function recordView(op: string, x: Tensor, result: Tensor, backward: (grad: Tensor) => Tensor): void {
   const trace = current && traceOn(current, x);
