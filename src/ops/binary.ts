@@ -89,3 +89,31 @@ export const divide = binary("divide", {
   a: ({ b, grad }) => divide(grad, b),
   b: ({ b, result, grad }) => divide(multiply(multiply(grad, result), -1), b),
 });
+
+/** The larger of `a` and `b`, broadcast; NaN if either is. A tie shares its gradient. As {@link add}. */
+export const maximum = binary("maximum", {
+  saves: ["a", "b"],
+  a: ({ a, b, grad }) => multiply(grad, maximumSlope(a, b)),
+  b: ({ a, b, grad }) => multiply(grad, maximumSlope(b, a)),
+});
+
+/** The smaller of `a` and `b`, broadcast; NaN if either is. A tie shares its gradient. As {@link add}. */
+export const minimum = binary("minimum", {
+  saves: ["a", "b"],
+  a: ({ a, b, grad }) => multiply(grad, maximumSlope(b, a)),
+  b: ({ a, b, grad }) => multiply(grad, maximumSlope(a, b)),
+});
+
+/** `a` to the power of `b`, broadcast; float32 or float64. Errors as {@link add}. */
+export const pow = binary("pow", {
+  saves: ["a", "b"],
+  a: ({ a, b, grad }) => multiply(grad, powBaseSlope(a, b)),
+  b: ({ a, b, grad }) => multiply(grad, powExponentSlope(a, b)),
+});
+
+const none = "only gradient rules use it";
+/** The derivative of `maximum(a, b)` by `a`. */
+const maximumSlope = binary("maximum_slope", { none });
+/** The derivatives of `pow(a, b)`. */
+const powBaseSlope = binary("pow_base_slope", { none });
+const powExponentSlope = binary("pow_exponent_slope", { none });

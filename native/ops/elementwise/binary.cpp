@@ -23,27 +23,27 @@ void infer(Infer& c, bool floats) {
 void infer_any(Infer& c) { infer(c, false); }
 void infer_floats(Infer& c) { infer(c, true); }
 
-template <Binary op, class T, class Kernel>
-void run(Call& c, Kernel kernel) {
+template <class T, class Kernel> void run(Call& c, Binary op, Kernel kernel) {
   const T scalar = T(c.number(kScalar));
   const T* a = c.in(kA) ? c.in(kA).as<T>() : &scalar;
   const T* b = c.in(kB) ? c.in(kB).as<T>() : &scalar;
   T* to = c.out(0).as<T>();
-  const BroadcastLoop<2> loop(c.out(0).shape, {c.in(kA).shape, c.in(kB).shape});
+  const BroadcastLoop loop(c.out(0).shape, {c.in(kA).shape, c.in(kB).shape});
   const BinarySteps steps{loop.row_step(kA), loop.step(kA), loop.row_step(kB), loop.step(kB)};
-  loop.run([&](int64_t at, const int64_t* offsets, int64_t rows, int64_t width) {
-    kernel(op, a + offsets[kA], b + offsets[kB], to + at, rows, width, steps);
+  loop.run([&](const BroadcastLoop::Block& block) {
+    kernel(op, a + block.offsets[kA], b + block.offsets[kB], to + block.at, block.rows, block.width, steps);
   });
 }
 
-template <Binary op>
-void cpu(Call& c) {
+void run(Call& c, Binary op) {
   switch (c.out(0).dtype) {
-    case DType::kFloat64: return run<op, double>(c, SIMD_CALL(binary_f64));
-    case DType::kInt32: return run<op, int32_t>(c, SIMD_CALL(binary_i32));
-    default: return run<op, float>(c, SIMD_CALL(binary_f32));
+    case DType::kFloat64: return run<double>(c, op, SIMD_CALL(binary_f64));
+    case DType::kInt32: return run<int32_t>(c, op, SIMD_CALL(binary_i32));
+    default: return run<float>(c, op, SIMD_CALL(binary_f32));
   }
 }
+
+template <Binary op> void cpu(Call& c) { run(c, op); }
 
 OpDef define(const char* name, void (*infer)(Infer&), void (*cpu)(Call&)) {
   return {

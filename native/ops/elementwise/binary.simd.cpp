@@ -13,12 +13,9 @@ SIMD_INLINE double power(double a, double b) { return __builtin_pow(a, b); }
 SIMD_INLINE float ln(float x) { return __builtin_logf(x); }
 SIMD_INLINE double ln(double x) { return __builtin_log(x); }
 
-#define FORMULA(name, formula)      \
-  struct name##_of {                \
-    template <class T>              \
-    SIMD_INLINE T apply(T a, T b) { \
-      return formula;               \
-    }                               \
+#define FORMULA(name, formula)                                           \
+  struct name##_formula {                                                \
+    template <class T> SIMD_INLINE T apply(T a, T b) { return formula; } \
   };
 BINARY_OPS_OF_ANY(FORMULA)
 BINARY_OPS_OF_FLOATS(FORMULA)
@@ -28,7 +25,7 @@ template <class Formula, class T>
 void over_rows(const T* a, const T* b, T* __restrict to, int64_t rows, int64_t width, BinarySteps steps) {
   for (; rows > 0; --rows, a += steps.a_row, b += steps.b_row, to += width)
     if (steps.b == 0)
-      for (int64_t i = 0; i < width; ++i) to[i] = Formula::apply(a[i * steps.a], *b);
+      for (int64_t i = 0; i < width; ++i) to[i] = Formula::apply(a[i], *b);
     else if (steps.a == 0)
       for (int64_t i = 0; i < width; ++i) to[i] = Formula::apply(*a, b[i]);
     else
@@ -36,7 +33,7 @@ void over_rows(const T* a, const T* b, T* __restrict to, int64_t rows, int64_t w
 }
 
 #define CASE(name, formula) \
-  case Binary::name: return over_rows<name##_of>(a, b, to, rows, width, steps);
+  case Binary::name: return over_rows<name##_formula>(a, b, to, rows, width, steps);
 
 }  // namespace
 

@@ -26,7 +26,8 @@ enum class Binary : int {
 #undef NAME
 };
 
-// A block of a broadcast loop: how the two operands move from row to row, and in a row (by 1 or 0).
+// How the two operands of a block move from row to row, and in a row: by 1, or by 0 (one of them, or both where the
+// row has one element).
 struct BinarySteps {
   int64_t a_row, a, b_row, b;
 };
