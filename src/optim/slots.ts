@@ -2,7 +2,8 @@ import type { Parameter } from "../autograd/parameter.js";
 import type { Gradients } from "../autograd/value-and-grad.js";
 import { CheckpointError, UsageError } from "../errors.js";
 import { clone, zerosLike } from "../ops/index.js";
-import { keep } from "../tensor/memory.js";
+import { recordingTape } from "../ops/tape.js";
+import { keep, tidy } from "../tensor/memory.js";
 import { formatShape, sameShape, type Tensor } from "../tensor/tensor.js";
 
 /** Parameters, with or without names: `model.trainable()` or `model.namedParameters()`. */

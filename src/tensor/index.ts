@@ -18,6 +18,7 @@ export {
   tidy,
 } from "./memory.js";
 export { type OpProfile, profile, profileTable } from "./profile.js";
+export * from "./safetensors/index.js";
 export { type CpuInfo, cpuInfo, measurePeak, Pacer, type Peak, synchronize } from "./stream.js";
 export {
   type Device,
