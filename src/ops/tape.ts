@@ -54,18 +54,34 @@ export const isRecorded = (...tensors: readonly (Tensor | undefined)[]): boolean
   tensors.some((tensor) => tensor !== undefined && traceOn(current!, tensor) !== undefined);
 
 /** Records `result` as a view of `x`: what `backward` makes of its gradient is the gradient of `x`. */
-export function recordView(op: string, x: Tensor, result: Tensor, backward: (grad: Tensor) => Tensor): void {
-  const trace = current && traceOn(current, x);
-  if (!current || !trace) return;
+export const recordView = (
+  op: string,
+  x: Tensor,
+  result: Tensor,
+  backward: (grad: Tensor) => Tensor,
+): void => recordViews(op, x, [result], ([grad]) => backward(grad!));
+
+/** Records `results` as parts of `x`; `backward` is given the gradient of each, `undefined` where there is none. */
+export function recordViews(
+  op: string,
+  x: Tensor,
+  results: readonly Tensor[],
+  backward: (grads: readonly (Tensor | undefined)[]) => Tensor,
+): void {
+  const tape = current;
+  const trace = tape && traceOn(tape, x);
+  if (!trace) return;
   const node: TapeNode = {
     op,
     parents: [trace],
-    outputs: [result.shape],
+    outputs: results.map(({ shape }) => shape),
     saved: [],
-    backward: ([grad]) => [backward(grad!)],
+    backward: (grads) => [backward(grads)],
   };
-  current.nodes.push(node);
-  result.trace = { tape: current, node, output: 0 } as TapeTrace;
+  tape.nodes.push(node);
+  results.forEach((result, output) => {
+    result.trace = { tape, node, output } as TapeTrace;
+  });
 }
 
 /**
