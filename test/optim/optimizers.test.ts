@@ -1,0 +1,414 @@
+import { rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "ava";
+import { Parameter } from "../../src/autograd/parameter.js";
+import { valueAndGrad } from "../../src/autograd/value-and-grad.js";
+import {
+  CheckpointError,
+  DTypeError,
+  NativeError,
+  ShapeError,
+  UsageError,
+} from "../../src/errors.js";
+import {
+  adamwStep,
+  clone,
+  gather,
+  multiply,
+  reshape,
+  sgdStep,
+  subtract,
+  sum,
+} from "../../src/ops/index.js";
+import { AdamW, type OptimizerState, SGD, type StepOptions } from "../../src/optim/index.js";
+import {
+  memory,
+  openSafetensors,
+  saveSafetensors,
+  type Tensor,
+  tensor,
+} from "../../src/tensor/index.js";
+
+// Each test returns what it has borrowed; they share one count of live tensors.
+let before = 0;
+test.beforeEach(() => {
+  before = memory().tensors;
+});
+test.afterEach((t) => t.is(memory().tensors, before, "tensors leaked"));
+
+type Precision = "float32" | "float64";
+type Optimizer = AdamW | SGD;
+
+const shapes = [[3, 5], [7], [1], [4, 3, 2]];
+const ramp = (shape: readonly number[], value: (i: number) => number, dtype: Precision): Tensor =>
+  tensor(
+    Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => value(i)),
+    {
+      shape,
+      dtype,
+    },
+  );
+const parametersOf = (dtype: Precision): Parameter[] =>
+  shapes.map((shape, i) => new Parameter(ramp(shape, (k) => Math.sin(k * (0.1 + i)), dtype)));
+
+/** The gradients of scripts/goldens-optimizers.py. */
+function gradientsOf(parameters: readonly Parameter[], step: number, dtype: Precision) {
+  const gradients = new Map<Parameter, Tensor>();
+  parameters.forEach((parameter, i) => {
+    if (i === 2 && step % 3 === 0) return;
+    gradients.set(
+      parameter,
+      ramp(parameter.shape, (k) => Math.cos(k * (0.3 + i) + step), dtype),
+    );
+  });
+  return gradients;
+}
+
+const dispose = (things: Iterable<Disposable>): void => {
+  for (const thing of things) thing[Symbol.dispose]();
+};
+
+async function run(
+  optimizer: Optimizer,
+  parameters: readonly Parameter[],
+  dtype: Precision,
+  steps: readonly [from: number, to: number],
+  options: StepOptions = {},
+): Promise<number[]> {
+  const norms: number[] = [];
+  for (let step = steps[0]; step < steps[1]; step++) {
+    const gradients = gradientsOf(parameters, step, dtype);
+    const { gradientNorm } = optimizer.step(gradients, options);
+    if (gradientNorm) norms.push(await gradientNorm.item());
+    gradientNorm?.dispose();
+    dispose(gradients.values());
+  }
+  return norms;
+}
+
+const read = (parameters: readonly Parameter[]) =>
+  Promise.all(parameters.map(({ value }) => value.data()));
+
+const adamw = { learningRate: 3e-3, betas: [0.9, 0.99], weightDecay: 0.1 } as const;
+const sgd = { learningRate: 1e-2, weightDecay: 0.05 };
+const isMatrix = ({ shape }: Parameter): boolean => shape.length > 1;
+const goldens: [name: string, make: (of: Parameter[]) => Optimizer, clipNorm?: number][] = [
+  ["adamw", (of) => new AdamW(of, adamw)],
+  ["adamw_clipped", (of) => new AdamW(of, adamw), 0.5],
+  [
+    "adamw_groups",
+    (of) =>
+      new AdamW(of, {
+        ...adamw,
+        decay: isMatrix,
+        learningRateScale: (parameter) => (isMatrix(parameter) ? 1 : 0.5),
+      }),
+  ],
+  ["sgd", (of) => new SGD(of, sgd)],
+  ["sgd_momentum", (of) => new SGD(of, { ...sgd, momentum: 0.9 }), 1],
+  ["sgd_nesterov", (of) => new SGD(of, { ...sgd, momentum: 0.9, nesterov: true })],
+];
+for (const [name, make, clipNorm] of goldens)
+  for (const dtype of ["float32", "float64"] as const)
+    test.serial(`${name} is PyTorch's, ${dtype}`, async (t) => {
+      const path = new URL("../golden/optimizers/steps.safetensors", import.meta.url).pathname;
+      await using golden = await openSafetensors(path);
+      const expected = async (key: string): Promise<number[]> => {
+        using values = await golden.read(`${name}.${key}`, { dtype: "float64" });
+        return [...(await values.data())];
+      };
+      const tolerance = dtype === "float32" ? 3e-6 : 1e-14;
+      const parameters = parametersOf(dtype);
+      const optimizer = make(parameters);
+      const norms = await run(optimizer, parameters, dtype, [0, 20], { clipNorm });
+      const results = await read(parameters);
+      for (const [i, result] of results.entries())
+        for (const [k, value] of (await expected(String(i))).entries())
+          t.true(Math.abs(result[k]! - value) <= tolerance, `${i}[${k}]: ${result[k]}, ${value}`);
+      t.is(norms.length, clipNorm === undefined ? 0 : 20);
+      if (clipNorm !== undefined)
+        for (const [k, norm] of (await expected("norms")).entries())
+          t.true(Math.abs(norms[k]! / norm - 1) <= tolerance);
+      dispose([optimizer, ...parameters]);
+    });
+
+for (const [name, make] of goldens)
+  test.serial(`${name} resumes exactly from a checkpoint`, async (t) => {
+    const named = (of: Parameter[]): [string, Parameter][] => of.map((p, i) => [`layer.${i}`, p]);
+    const straight = parametersOf("float32");
+    const first = make(named(straight) as never);
+    await run(first, straight, "float32", [0, 1]);
+
+    const path = join(tmpdir(), `user-llm-optimizer-${process.pid}.safetensors`);
+    const { tensors, steps } = first.state();
+    await saveSafetensors(path, tensors, { metadata: { steps: JSON.stringify(steps) } });
+    t.deepEqual(Object.keys(steps), ["layer.0", "layer.1", "layer.3"]);
+    const copies = straight.map(({ value }) => new Parameter(clone(value)));
+    await run(first, straight, "float32", [1, 7]);
+
+    const second = make(named(copies) as never);
+    await using file = await openSafetensors(path);
+    const loaded = await file.readAll();
+    second.loadState({ tensors: loaded, steps: JSON.parse(file.metadata.steps!) });
+    dispose(loaded.values());
+    await rm(path);
+    await run(second, copies, "float32", [1, 7]);
+    t.deepEqual(await read(copies), await read(straight));
+    t.deepEqual(second.state().steps, first.state().steps);
+    dispose([first, second, ...straight, ...copies]);
+  });
+
+test.serial("a gradient that failed changes nothing, in no parameter", async (t) => {
+  for (const make of [
+    (of: Parameter[]) => new AdamW(of, { decay: isMatrix }),
+    (of: Parameter[]) => new SGD(of, { momentum: 0.9 }),
+  ])
+    for (const clipNorm of [undefined, 1]) {
+      const parameters = parametersOf("float32");
+      const optimizer = make(parameters);
+      await run(optimizer, parameters, "float32", [1, 2]);
+      const values = await read(parameters);
+      const states = [...optimizer.state().tensors.values()];
+      const state = await Promise.all(states.map((tensor) => tensor.data()));
+
+      const gradients = gradientsOf(parameters, 1, "float32");
+      using index = tensor([0, 0, 9, 0, 0, 0, 0], { dtype: "int32" });
+      const good = gradients.get(parameters[1]!)!;
+      gradients.set(parameters[1]!, gather(good, index, 0));
+      good.dispose();
+      const { gradientNorm } = optimizer.step(gradients, { clipNorm });
+      if (gradientNorm) await t.throwsAsync(gradientNorm.item(), { instanceOf: NativeError });
+      t.deepEqual(await read(parameters), values);
+      t.deepEqual(await Promise.all(states.map((tensor) => tensor.data())), state);
+      gradientNorm?.dispose();
+      dispose([optimizer, ...parameters, ...gradients.values()]);
+    }
+});
+
+test.serial("parameters without a gradient keep value and state", async (t) => {
+  const parameters = parametersOf("float32");
+  const optimizer = new AdamW(parameters, { weightDecay: 0.5 });
+  const [a, b] = parameters as [Parameter, Parameter];
+  const untouched = await b.value.data();
+  const gradients = new Map([[a, ramp(a.shape, () => 1, "float32")]]);
+  const { gradientNorm } = optimizer.step(gradients, { gradientNorm: true });
+  t.is(await gradientNorm!.item(), Math.fround(Math.sqrt(15)));
+  t.deepEqual(await b.value.data(), untouched);
+  t.deepEqual([...optimizer.state().tensors.keys()], ["0.first", "0.second"]);
+  t.deepEqual(optimizer.state().steps, { "0": 1 });
+  t.is(optimizer.step(new Map()).gradientNorm, undefined);
+  const { gradientNorm: none } = optimizer.step(new Map(), { clipNorm: 1 });
+  t.is(await none!.item(), 0);
+  none!.dispose();
+  gradientNorm!.dispose();
+  dispose([optimizer, ...parameters, ...gradients.values()]);
+});
+
+test.serial("the gradient scale comes before clipping", async (t) => {
+  const parameter = new Parameter(tensor([0, 0]));
+  using optimizer = new SGD([parameter], { learningRate: 1 });
+  const gradients = new Map([[parameter, tensor([30, 40])]]);
+  const { gradientNorm } = optimizer.step(gradients, { gradientScale: 0.1, clipNorm: 1 });
+  t.is(await gradientNorm!.item(), 50);
+  const [x, y] = await parameter.value.data();
+  t.true(Math.abs(x! + 0.6) < 1e-6 && Math.abs(y! + 0.8) < 1e-6, `${x} ${y}`);
+  gradientNorm!.dispose();
+  dispose([parameter, ...gradients.values()]);
+});
+
+test.serial("minimises a loss together with valueAndGrad", async (t) => {
+  const x = new Parameter(tensor([3, -2, 1]));
+  using optimizer = new AdamW([x], { learningRate: 0.1, weightDecay: 0 });
+  using target = tensor([1, 1, 1]);
+  for (let step = 0; step < 200; step++) {
+    const { loss, gradients } = valueAndGrad([x], () => {
+      const error = subtract(x.value, target);
+      return sum(multiply(error, error));
+    });
+    optimizer.step(gradients);
+    loss.dispose();
+    dispose(gradients.values());
+  }
+  for (const value of await x.value.data()) t.true(Math.abs(value - 1) < 1e-2);
+  t.throws(
+    () =>
+      valueAndGrad([x], () => {
+        optimizer.step(new Map());
+        return sum(x.value);
+      }),
+    { instanceOf: UsageError, message: "AdamW: step inside valueAndGrad; step after it" },
+  );
+  x.dispose();
+});
+
+test.serial("lists that do not match are refused", (t) => {
+  const a = tensor([1, 2]);
+  const b = tensor([1, 2]);
+  const c = tensor([1, 2]);
+  const d = tensor([1, 2]);
+  const wide = tensor([1, 2, 3]);
+  const double = tensor([1, 2], { dtype: "float64" });
+  const view = reshape(b, [2]);
+  const scalars = tensor(new Float64Array(9).fill(0.5), { shape: [1, 9] });
+  const single = tensor(new Float32Array(9), { shape: [1, 9] });
+  const one = (given: Partial<Parameters<typeof adamwStep>[0]>) => () =>
+    adamwStep({
+      parameters: [a],
+      gradients: [b],
+      first: [c],
+      second: [d],
+      scalars,
+      rows: [0],
+      ...given,
+    });
+  const refusals: [
+    () => void,
+    typeof ShapeError | typeof DTypeError | typeof UsageError,
+    string,
+  ][] = [
+    [
+      one({ gradients: [] }),
+      ShapeError,
+      "adamw: parameters and gradients must be lists of the same length (1 vs 0)",
+    ],
+    [
+      one({ gradients: [wide] }),
+      ShapeError,
+      "adamw: parameters[0] [2] and gradients[0] [3] must have the same shape",
+    ],
+    [
+      one({ second: [wide] }),
+      ShapeError,
+      "adamw: parameters[0] [2] and second[0] [3] must have the same shape",
+    ],
+    [
+      one({ first: [double] }),
+      DTypeError,
+      "adamw: first[0] is float64 and parameters[0] is float32; they must be the same",
+    ],
+    [one({ scalars: single }), DTypeError, "adamw: scalars is float32, must be float64"],
+    [one({ rows: [1] }), UsageError, "adamw: rows must be a whole number from 0 to 0, got 1"],
+    [
+      one({ rows: [0, 0] }),
+      ShapeError,
+      "adamw: rows must name a row of scalars for each of parameters (2 vs 1)",
+    ],
+    [
+      one({ norm: a }),
+      UsageError,
+      "adamw: parameters[0] and norm[0] share memory; what the op changes must be its own",
+    ],
+    [one({ norm: wide }), ShapeError, "adamw: norm [3] must have one element"],
+    [
+      one({ first: [a] }),
+      UsageError,
+      "adamw: parameters[0] and first[0] share memory; what the op changes must be its own",
+    ],
+    [
+      one({ parameters: [view] }),
+      UsageError,
+      "adamw: parameters[0] and gradients[0] share memory; what the op changes must be its own",
+    ],
+    [
+      () =>
+        sgdStep({
+          parameters: [a, c],
+          gradients: [b, d],
+          momentum: [wide],
+          nesterov: false,
+          scalars,
+          rows: [0, 0],
+        }),
+      ShapeError,
+      "sgd: parameters and momentum must be lists of the same length (2 vs 1)",
+    ],
+    [
+      () =>
+        sgdStep({
+          parameters: [a, a],
+          gradients: [b, b],
+          momentum: [],
+          nesterov: false,
+          scalars,
+          rows: [0, 0],
+        }),
+      UsageError,
+      "sgd: parameters[0] and parameters[1] share memory; what the op changes must be its own",
+    ],
+    [
+      () =>
+        sgdStep({
+          parameters: [a],
+          gradients: [b],
+          momentum: [],
+          nesterov: false,
+          scalars,
+          rows: [0],
+        }),
+      ShapeError,
+      "sgd: scalars [1, 9] must have 5 columns",
+    ],
+  ];
+  for (const [call, instanceOf, message] of refusals) t.throws(call, { instanceOf, message });
+  dispose([a, b, c, d, wide, double, view, scalars, single]);
+});
+
+test.serial("a state that does not fit is refused, and nothing changes", async (t) => {
+  const parameters = parametersOf("float32");
+  const optimizer = new AdamW(parameters);
+  await run(optimizer, parameters, "float32", [1, 2]);
+  const good = optimizer.state();
+  const wide = tensor([1, 2, 3]);
+  const double = tensor(new Float64Array(15), { shape: [3, 5] });
+  const refused = (change: Partial<OptimizerState>, message: string): void => {
+    t.throws(() => optimizer.loadState({ ...good, ...change }), {
+      instanceOf: CheckpointError,
+      message: `AdamW: ${message}`,
+    });
+  };
+  const withTensor = (key: string, value: Tensor) => ({
+    tensors: new Map([...good.tensors, [key, value]]),
+  });
+  refused(
+    { steps: { ...good.steps, other: 1 } },
+    'the state has "other", which is not a parameter here',
+  );
+  refused(
+    { steps: { ...good.steps, "0": 0.5 } },
+    'steps of "0" must be a whole number from 1 on, got 0.5',
+  );
+  refused({ tensors: new Map() }, 'the state has no tensor "0.first"');
+  refused({ steps: {} }, 'the state has an unexpected tensor "0.first"');
+  refused(withTensor("0.first", wide), '"0.first" is float32 [3], its parameter float32 [3, 5]');
+  refused(
+    withTensor("0.first", double),
+    '"0.first" is float64 [3, 5], its parameter float32 [3, 5]',
+  );
+  t.deepEqual(optimizer.state(), good);
+  optimizer.loadState({ tensors: new Map(), steps: {} });
+  t.deepEqual(optimizer.state().steps, {});
+  dispose([optimizer, wide, double, ...parameters]);
+});
+
+test.serial("numbers out of range are refused", (t) => {
+  const parameter = new Parameter(tensor([1]));
+  const refused = (make: () => unknown, message: string): void => {
+    t.throws(make, { instanceOf: UsageError, message });
+  };
+  refused(
+    () => new AdamW([parameter], { betas: [0.9, 1] }),
+    "AdamW: betas[1] must be in [0, 1), got 1",
+  );
+  refused(
+    () => new AdamW([parameter], { learningRate: -1 }),
+    "AdamW: learningRate must be a finite number from 0 on, got -1",
+  );
+  refused(() => new AdamW([parameter, parameter]), 'AdamW: parameter "1" is given twice');
+  refused(() => new SGD([parameter], { nesterov: true }), "SGD: nesterov needs a momentum above 0");
+  refused(
+    () => new SGD([parameter]).step(new Map(), { learningRate: Number.NaN }),
+    "SGD: learningRate must be a finite number from 0 on, got NaN",
+  );
+  parameter.dispose();
+});
