@@ -1,5 +1,5 @@
 import { ShapeError, UsageError } from "../errors.js";
-import { add, matmul, reshape, softmax, transpose } from "../ops/index.js";
+import { matmul, reshape, softmax, transpose, where } from "../ops/index.js";
 import { formatShape, type Tensor } from "../tensor/tensor.js";
 import { Dropout } from "./dropout.js";
 import type { InitOptions } from "./init.js";
@@ -18,7 +18,7 @@ export interface AttentionOptions extends InitOptions {
 /**
  * Multi-head self-attention, composed of separate ops.
  *
- *     softmax(query · keyᵀ / √headWidth + mask) · value        per head
+ *     softmax(query · keyᵀ / √headWidth) · value        per head
  *
  * @see Vaswani et al., "Attention is all you need", arXiv:1706.03762
  */
@@ -47,8 +47,8 @@ export class MultiHeadAttention extends Module {
 
   /**
    * @param x    `[batch, length, width]`
-   * @param mask added to the scores: `[length, length]` or anything that broadcasts to
-   *             `[batch, heads, length, length]`; -∞ hides a key. See {@link causalMask}.
+   * @param mask 1 lets a query see a key, 0 hides it: `[length, length]` or anything that broadcasts to
+   *             `[batch, heads, length, length]`, uint8. See {@link causalMask}. Every query must see a key.
    * @returns    `[batch, length, width]`
    */
   forward(x: Tensor, mask?: Tensor): Tensor {
@@ -63,7 +63,7 @@ export class MultiHeadAttention extends Module {
       transposeB: true,
       scale: 1 / Math.sqrt(this.width / this.heads),
     });
-    const weights = this.dropout.forward(softmax(mask ? add(scores, mask) : scores));
+    const weights = this.dropout.forward(softmax(mask ? where(mask, scores, -Infinity) : scores));
     const attended = transpose(matmul(weights, value), [0, 2, 1, 3]);
     return this.output.forward(reshape(attended, x.shape));
   }
