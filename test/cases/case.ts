@@ -63,6 +63,11 @@ export interface CaseSpec<S extends CaseOptions, I extends HostTensors> {
    * It sets the tolerance: (4 + 2 √terms) · 2⁻²³ · max |reference|.
    */
   terms?(options: S): number;
+  /**
+   * How large the terms are that cancel each other in a gradient, where they exceed the gradients themselves: the
+   * scale of its tolerance.
+   */
+  gradientScale?(options: S): number;
   work?(options: S): CaseWork;
   /** A PyTorch expression of the same work for the benchmark, over tensors named as the inputs; for `bench` cases. */
   torch?(options: S): string;

@@ -263,7 +263,11 @@ export function gradientProblems(
     const wanted = expected[name]!;
     const terms =
       (list.spec.terms?.(options) ?? 1) * Math.max(1, outputs / (wanted.data.length || 1));
-    const scale = Math.max(magnitude(wanted.data), 0.02 * upstream);
+    const scale = Math.max(
+      magnitude(wanted.data),
+      0.02 * upstream,
+      list.spec.gradientScale?.(options) ?? 0,
+    );
     return difference(
       `gradient of ${name} (${gradient.dtype})`,
       gradient,

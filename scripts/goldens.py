@@ -1,0 +1,247 @@
+"""Writes test/golden/<op>/<case>.safetensors: what PyTorch computes for cases of test/cases.
+
+    python scripts/goldens.py [OP...]        needs torch and safetensors; no names: all
+
+Each file holds `in.<name>`, `out.<position>`, and, where gradients are compared, `cotangent.<position>` (the upstream
+gradient of an output) and `grad.<name>`. Numbers are drawn exact in float32 and computed in float64. The metadata
+records the version of PyTorch and the seed. Names and shapes of inputs, and the options in the expression, are those
+of the case; test/ops/all.test.ts refuses a golden that does not fit.
+"""
+
+import sys
+import zlib
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+SEED = 20240229
+FOLDER = Path(__file__).resolve().parent.parent / "test" / "golden"
+
+
+# Inputs.
+
+
+def normal(*shape, scale=1.0):
+    return lambda g: (scale * torch.randn(shape, generator=g)).double()
+
+
+def uniform(*shape, low=0.0, high=1.0):
+    return lambda g: (low + (high - low) * torch.rand(shape, generator=g)).double()
+
+
+def steps(*shape, per_unit=3):
+    """Normal numbers on a grid, so that there are ties."""
+    return lambda g: torch.round(torch.randn(shape, generator=g) * per_unit).double() / per_unit
+
+
+def integers(*shape, limit, low=0):
+    return lambda g: torch.randint(low, limit, shape, generator=g, dtype=torch.int32)
+
+
+def mask(*shape, probability=0.5):
+    return lambda g: (torch.rand(shape, generator=g) < probability).to(torch.uint8)
+
+
+def values(*numbers, dtype=torch.int32):
+    return lambda g: torch.tensor(numbers, dtype=dtype)
+
+
+# Functions that PyTorch has not, or not as one.
+
+
+def gelu(x):
+    return F.gelu(x, approximate="tanh")
+
+
+def weighted_cross_entropy(logits, targets, weights, reduction, smoothing=0.0):
+    losses = weights * F.cross_entropy(
+        logits.flatten(0, -2), targets.flatten().long(), reduction="none", label_smoothing=smoothing
+    ).view(targets.shape)
+    total = (weights * (targets != -100)).sum()
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / total}[reduction]
+
+
+def top_k(x, k):
+    found = torch.topk(x, k)
+    return found.values, found.indices.int()
+
+
+# op -> case -> inputs, function[, names of the inputs that gradients are taken of; default: the floating ones].
+GOLDENS = {
+    "softmax": {
+        "seven": ({"x": normal(2, 7, scale=3)}, lambda x: torch.softmax(x, -1)),
+        "sixty-three": ({"x": normal(5, 63, scale=3)}, lambda x: torch.softmax(x, -1)),
+    },
+    "log_softmax": {
+        "seven": ({"x": normal(2, 7, scale=3)}, lambda x: torch.log_softmax(x, -1)),
+        "sixty-three": ({"x": normal(5, 63, scale=3)}, lambda x: torch.log_softmax(x, -1)),
+    },
+    "matmul": {
+        "seven": ({"a": normal(7, 7), "b": normal(7, 7)}, torch.matmul),
+        "batch, a transposed, b shared": (
+            {"a": normal(2, 3, 7, 5), "b": normal(7, 9)},
+            lambda a, b: a.mT @ b * 0.25,
+        ),
+    },
+    "linear": {
+        "seven": ({"x": normal(7, 7), "weight": normal(7, 7)}, F.linear),
+        "sixty-three wide": ({"x": normal(2, 3, 5), "weight": normal(63, 5)}, F.linear),
+    },
+    "linear_bias_residual": {
+        "seven": (
+            {"x": normal(7, 7), "weight": normal(7, 7), "bias": normal(7), "residual": normal(7, 7)},
+            lambda x, weight, bias, residual: F.linear(x, weight, bias) + residual,
+        ),
+    },
+    "linear_gelu": {
+        "seven": (
+            {"x": normal(7, 7), "weight": normal(7, 7), "bias": normal(7), "residual": normal(7, 7)},
+            lambda x, weight, bias, residual: gelu(F.linear(x, weight, bias)) + residual,
+        ),
+    },
+    "cross_entropy": {
+        "ignored rows": (
+            {
+                "logits": normal(9, 7, scale=3),
+                "targets": values(3, -100, 0, 6, -100, 1, 2, 2, -100),
+                "weights": uniform(9, low=0.5, high=2),
+            },
+            lambda logits, targets, weights: F.cross_entropy(logits, targets.long()),
+            ["logits"],
+        ),
+        "smoothing, weights, sum": (
+            {
+                "logits": normal(5, 7, scale=3),
+                "targets": values(3, -100, 0, 6, 1),
+                "weights": uniform(5, low=0.5, high=2),
+            },
+            lambda logits, targets, weights: weighted_cross_entropy(logits, targets, weights, "sum", 0.2),
+            ["logits"],
+        ),
+    },
+    "layer_norm": {
+        "seven": (
+            {"x": normal(2, 3, 7), "weight": normal(7), "bias": normal(7)},
+            lambda x, weight, bias: F.layer_norm(x, (7,), weight, bias),
+        ),
+        "sixty-three": (
+            {"x": normal(5, 63), "weight": normal(63), "bias": normal(63)},
+            lambda x, weight, bias: F.layer_norm(x, (63,), weight, bias),
+        ),
+    },
+    "layer_norm_plain": {
+        "seven": ({"x": normal(2, 3, 7)}, lambda x: F.layer_norm(x, (7,))),
+    },
+    "add_layer_norm": {
+        "seven": (
+            {"x": normal(2, 3, 7), "weight": normal(7), "bias": normal(7), "residual": normal(2, 3, 7)},
+            lambda x, weight, bias, residual: (x + residual, F.layer_norm(x + residual, (7,), weight, bias)),
+        ),
+    },
+    "rms_norm": {
+        "seven": (
+            {"x": normal(2, 3, 7), "weight": normal(7)},
+            lambda x, weight: F.rms_norm(x, (7,), weight, 1e-6),
+        ),
+        "sixty-three": (
+            {"x": normal(5, 63), "weight": normal(63)},
+            lambda x, weight: F.rms_norm(x, (63,), weight, 1e-6),
+        ),
+    },
+    "broadcast_to": {
+        "between": ({"x": normal(2, 1, 3)}, lambda x: x.expand(2, 5, 3)),
+        "checkered": ({"x": normal(1, 3, 1, 5)}, lambda x: x.expand(2, 3, 4, 5)),
+    },
+    "concat": {
+        "between": ({"a": normal(2, 3, 5), "b": normal(2, 4, 5)}, lambda a, b: torch.cat([a, b, a], 1)),
+    },
+    "stack": {
+        "behind": ({"a": normal(5, 63), "b": normal(5, 63)}, lambda a, b: torch.stack([a, b], -1)),
+    },
+    "gather": {
+        "more than there are": (
+            {"x": normal(3, 2), "index": integers(3, 63, limit=2)},
+            lambda x, index: torch.gather(x, 1, index.long()),
+        ),
+        "smaller elsewhere": (
+            {"x": normal(3, 4, 5), "index": integers(2, 6, 3, limit=4)},
+            lambda x, index: torch.gather(x, 1, index.long()),
+        ),
+    },
+    "slice": {
+        "between": ({"x": normal(3, 7, 5)}, lambda x: x.narrow(1, 0, 6)),
+    },
+    "pad": {
+        "rows": ({"x": normal(3, 7)}, lambda x: F.pad(x, (0, 0, 2, 1))),
+    },
+    "split": {
+        "query, key, value": ({"x": normal(2, 3, 63)}, lambda x: x.split([21, 21, 21], -1)),
+    },
+    "transpose": {
+        "heads apart": ({"x": normal(2, 7, 3, 5)}, lambda x: x.permute(0, 2, 1, 3)),
+    },
+    "top_k": {
+        "sixty-three": ({"x": normal(5, 63)}, lambda x: top_k(x, 10)),
+    },
+    "argmax": {
+        "between": ({"x": steps(3, 5, 7)}, lambda x: x.argmax(1).int(), []),
+    },
+    "sum": {
+        "every other": ({"x": normal(2, 3, 4, 5, 6)}, lambda x: x.sum((1, 3))),
+        "around": ({"x": normal(5, 6, 7)}, lambda x: x.sum((0, -1), keepdim=True)),
+    },
+    "mean": {
+        "every other": ({"x": normal(2, 3, 4, 5, 6)}, lambda x: x.mean((1, 3))),
+    },
+    "max": {
+        "every other": ({"x": normal(2, 3, 4, 5, 6)}, lambda x: x.amax((1, 3))),
+    },
+    "min": {
+        "every other": ({"x": normal(2, 3, 4, 5, 6)}, lambda x: x.amin((1, 3))),
+    },
+}
+
+
+def golden(op, case, inputs, function, differentiable=None):
+    generator = torch.Generator().manual_seed(SEED ^ zlib.crc32(f"{op} {case}".encode()))
+    given = {name: make(generator) for name, make in inputs.items()}
+    if differentiable is None:
+        differentiable = [name for name, x in given.items() if x.is_floating_point()]
+    for name in differentiable:
+        given[name].requires_grad_()
+    result = function(*given.values())
+    outputs = list(result) if isinstance(result, (tuple, list)) else [result]
+    tensors = {f"in.{name}": x for name, x in given.items()} | {f"out.{i}": x for i, x in enumerate(outputs)}
+
+    floating = [i for i, x in enumerate(outputs) if x.requires_grad]
+    if floating:
+        cotangents = [normal(*outputs[i].shape)(generator) for i in floating]
+        gradients = torch.autograd.grad(
+            [outputs[i] for i in floating],
+            [given[name] for name in differentiable],
+            cotangents,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        tensors |= {f"cotangent.{i}": x for i, x in zip(floating, cotangents)}
+        tensors |= {f"grad.{name}": x for name, x in zip(differentiable, gradients)}
+    return {name: x.detach().contiguous().clone() for name, x in tensors.items()}
+
+
+def main(names):
+    unknown = set(names) - set(GOLDENS)
+    if unknown:
+        sys.exit(f"no goldens of {', '.join(sorted(unknown))}; there are {', '.join(GOLDENS)}")
+    metadata = {"torch": torch.__version__, "seed": str(SEED)}
+    for op in names or GOLDENS:
+        folder = FOLDER / op
+        folder.mkdir(parents=True, exist_ok=True)
+        for case, definition in GOLDENS[op].items():
+            file = folder / f"{case.replace(' ', '-')}.safetensors"
+            save_file(golden(op, case, *definition), file, metadata)
+            print(f"{file.relative_to(FOLDER.parent.parent)}: {file.stat().st_size} bytes")
+
+
+main(sys.argv[1:])
