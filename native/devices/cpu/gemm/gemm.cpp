@@ -18,9 +18,11 @@ constexpr int64_t kInlineWork = 1 << 16;  // multiply-adds below which waking th
 constexpr int64_t kTaskWork = 1 << 23;    // multiply-adds of a task: about 80 us
 constexpr int64_t kGroupBytes = 768 << 10;  // of B, that stay in the second-level cache while rows of A pass by
 constexpr int64_t kWholeItem = 1 << 21;     // multiply-adds up to which one thread does a batch item
-constexpr int64_t kFewRows = 16;          // up to here inner products beat packing B first
+constexpr int64_t kFewRows = 96;          // up to here inner products beat packing B first, when k is long
+constexpr int64_t kShortDot = 64;         // k below which their sums over lanes cost too much
 constexpr int64_t kFewColumns = 8;        // up to here they beat mostly empty panels
 constexpr int64_t kDirectRows = 24;       // up to here a [k, n] operand is read where it lies
+constexpr int64_t kDirectSize = 4096;  // elements of one that stays in the first-level cache anyway
 constexpr int64_t kPieceK = 512, kPieceUnits = 32;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -79,12 +81,13 @@ template <class T>
 Plan make_plan(const Gemm& g) {
   const GemmKernels& kernel = kernels<T>();
   Plan plan;
-  if (!g.packed_b && g.b_transposed && !g.a_transposed && (g.m <= kFewRows || g.n <= kFewColumns)) {
+  if (!g.packed_b && g.b_transposed && !g.a_transposed && g.k >= kShortDot &&
+      (g.m <= std::min(kFewRows, g.k / 8) || g.n <= kFewColumns)) {
     plan.kernel = Plan::kDots;
   } else {
     const int64_t units = ceil_div(g.m, 96) * ceil_div(g.n, 192);
     plan.pieces = std::clamp(std::min(g.k / kPieceK, kPieceUnits / units), int64_t{1}, int64_t{64});
-    plan.pack = !g.packed_b && (g.b_transposed || g.m > kDirectRows);
+    plan.pack = !g.packed_b && (g.b_transposed || (g.m > kDirectRows && g.n * g.k > kDirectSize));
   }
   const int64_t work = g.m * g.n * g.k;
   plan.whole_items = g.batch > 1 && plan.pieces == 1 && (work < kWholeItem || g.batch >= 16) &&

@@ -18,24 +18,25 @@ namespace userllm {
 namespace {
 
 #if defined(USER_LLM_ISA_AVX512)
-constexpr int kVectorBytes = 64, kRows = 12, kVectors = 2;
+constexpr int kVectorBytes = 64, kRows = 12, kVectors = 2, kDotRows = 6, kDotColumns = 4;
 #elif defined(USER_LLM_ISA_AVX2)
-constexpr int kVectorBytes = 32, kRows = 6, kVectors = 2;
+constexpr int kVectorBytes = 32, kRows = 6, kVectors = 2, kDotRows = 3, kDotColumns = 4;
 #elif defined(__aarch64__)
-constexpr int kVectorBytes = 16, kRows = 6, kVectors = 4;
+constexpr int kVectorBytes = 16, kRows = 6, kVectors = 4, kDotRows = 6, kDotColumns = 4;
 #else
-constexpr int kVectorBytes = 16, kRows = 4, kVectors = 2;
+constexpr int kVectorBytes = 16, kRows = 4, kVectors = 2, kDotRows = 2, kDotColumns = 4;
 #endif
 
 // k is cut so that kBlockK of a row block stay in the first-level cache, and of a slab in the second.
 constexpr int64_t kBlockK = 768;
 constexpr int64_t kAheadK = 64;      // steps of k between bursts of prefetches
+constexpr int64_t kPackRows = 8;     // of a [k, n] operand that are packed together
 constexpr int64_t kAheadPack = 8;    // rows that packing prefetches ahead
 #ifndef SB
 #define SB 16
 #endif
 constexpr int64_t kSlabBlocks = SB;   // row blocks of a transposed A that are packed together
-constexpr int kDotRows = 4, kDotColumns = 4, kDotStrip = 64;
+constexpr int kDotStrip = 64;       // columns of C that inner products finish together
 
 template <class T>
 struct VectorOf {
@@ -102,13 +103,12 @@ inline void store(T* to, Vec<T> v, int count) {
 
 // ---- Epilogue
 
-// x / (1 + exp(-2u)) with u = sqrt(2/pi) (x + 0.044715 x^3), which equals x/2 (1 + tanh u) without its cancellation.
-// The exponent is made in double, or its rounding would be the largest error where the result is small.
-inline float gelu_tanh(float x) {
+// exp(-2u) with u = sqrt(2/pi) (x + 0.044715 x^3). The exponent is made in double, or its rounding would be the largest
+// error where the GELU is small.
+inline float exp_of_gelu(float x) {
   constexpr double kLinear = -2.3022081985119395, kCubic = -0.10294323959646136;  // -2 sqrt(2/pi) / ln 2, * 0.044715
-  const float bounded = x > -10.f ? (x < 10.f ? x : 10.f) : -10.f;               // 2^126; and NaN goes on by x
-  const double xd = bounded, y = xd * (kLinear + kCubic * (xd * xd));
   constexpr double kRound = 6755399441055744.;  // 1.5 * 2^52: adding it rounds to an integer
+  const double xd = x, y = xd * (kLinear + kCubic * (xd * xd));
   const double whole = (y + kRound) - kRound;
   const float f = static_cast<float>(y - whole);
   float p = 1.5252733804e-5f;  // Taylor coefficients of 2^f, |f| <= 1/2
@@ -122,37 +122,55 @@ inline float gelu_tanh(float x) {
   const int power = (static_cast<int>(whole) + 127) << 23;
   float scale;
   __builtin_memcpy(&scale, &power, sizeof scale);
-  return x / (1.f + scale * p);
+  return scale * p;
 }
 
-inline double gelu_tanh(double x) {
-  constexpr double kLinear = -1.5957691216057308;
-  return x / (1. + __builtin_exp(kLinear * (x + 0.044715 * x * x * x)));
+inline double exp_of_gelu(double x) {
+  return __builtin_exp(-1.5957691216057308 * (x + 0.044715 * (x * x * x)));
+}
+
+// x / (1 + exp(-2u)), which equals x/2 (1 + tanh u) without its cancellation.
+template <class T>
+inline Vec<T> gelu_tanh(Vec<T> x) {
+  // The float exponential is bounded: from here on the result is x, or zero to 1e-27. NaN goes on by x.
+  constexpr T kBound = sizeof(T) == 4 ? 9 : 20;
+  const Vec<T> low = Vec<T>{} - kBound, high = Vec<T>{} + kBound;
+  Vec<T> e = x > low ? (x < high ? x : high) : low;
+  T lanes[kLanes<T>];
+  store(lanes, e);
+#pragma GCC unroll 1  // so that the compiler makes vectors of it, and not first scalars
+  for (int i = 0; i < kLanes<T>; ++i) lanes[i] = exp_of_gelu(lanes[i]);
+  e = load(lanes);
+  return x / (1 + e);
 }
 
 // What is left to do with sums over k for rows m.. and columns n..: they are in values[row * value_stride + column].
 template <class T>
-void finish(const Gemm& g, T* values, int64_t value_stride, int64_t m, int64_t rows, int64_t n, int64_t columns) {
+void finish(const Gemm& g, const T* values, int64_t value_stride, int64_t m, int64_t rows, int64_t n, int64_t columns) {
   const T alpha = static_cast<T>(g.alpha);
-  const T* bias = g.bias ? static_cast<const T*>(g.bias) + n : nullptr;
+  const T* bias = static_cast<const T*>(g.bias);
+  const T* residual = static_cast<const T*>(g.residual);
+  T* preactivation = static_cast<T*>(g.preactivation);
+  T* c = static_cast<T*>(g.c);
   for (int64_t i = 0; i < rows; ++i) {
-    const int64_t at = (m + i) * g.c_row_stride + n;
-    T* __restrict v = values + i * value_stride;
-    T* c = static_cast<T*>(g.c) + at;
-    if (alpha != 1)
-      for (int64_t j = 0; j < columns; ++j) v[j] *= alpha;
-    if (g.accumulate)
-      for (int64_t j = 0; j < columns; ++j) v[j] += c[j];
-    if (bias)
-      for (int64_t j = 0; j < columns; ++j) v[j] += bias[j];
-    if (g.preactivation) __builtin_memcpy(static_cast<T*>(g.preactivation) + at, v, columns * sizeof(T));
-    if (g.activation == Activation::kGeluTanh)
-      for (int64_t j = 0; j < columns; ++j) v[j] = gelu_tanh(v[j]);
-    if (g.residual) {
-      const T* residual = static_cast<const T*>(g.residual) + at;
-      for (int64_t j = 0; j < columns; ++j) v[j] += residual[j];
+    const auto finish_vector = [&](int64_t j, const auto& load_at, const auto& store_at) {
+      const int64_t at = (m + i) * g.c_row_stride + n + j;
+      Vec<T> v = load_at(values + i * value_stride + j) * alpha;
+      if (g.accumulate) v += load_at(c + at);
+      if (bias) v += load_at(bias + n + j);
+      if (preactivation) store_at(preactivation + at, v);
+      if (g.activation == Activation::kGeluTanh) v = gelu_tanh<T>(v);
+      if (residual) v += load_at(residual + at);
+      store_at(c + at, v);
+    };
+    int64_t j = 0;
+    for (; j + kLanes<T> <= columns; j += kLanes<T>)
+      finish_vector(j, [](const T* from) { return load(from); }, [](T* to, Vec<T> v) { store(to, v); });
+    if (j < columns) {
+      const int rest = static_cast<int>(columns - j);
+      finish_vector(j, [rest](const T* from) { return load(from, rest); },
+                    [rest](T* to, Vec<T> v) { store(to, v, rest); });
     }
-    __builtin_memcpy(c, v, columns * sizeof(T));
   }
 }
 
@@ -459,29 +477,48 @@ void dot_tile(const T* a, int64_t a_row, const T* b, int64_t b_row, int64_t k, T
 
 template <class T>
 using DotFunction = void (*)(const T*, int64_t, const T*, int64_t, int64_t, T*);
-static_assert(kDotRows == 4 && kDotColumns == 4);
+
+// By rows and columns, each less one.
 template <class T>
-constexpr DotFunction<T> kDots[kDotRows][kDotColumns] = {
-    {dot_tile<T, 1, 1>, dot_tile<T, 1, 2>, dot_tile<T, 1, 3>, dot_tile<T, 1, 4>},
-    {dot_tile<T, 2, 1>, dot_tile<T, 2, 2>, dot_tile<T, 2, 3>, dot_tile<T, 2, 4>},
-    {dot_tile<T, 3, 1>, dot_tile<T, 3, 2>, dot_tile<T, 3, 3>, dot_tile<T, 3, 4>},
-    {dot_tile<T, 4, 1>, dot_tile<T, 4, 2>, dot_tile<T, 4, 3>, dot_tile<T, 4, 4>},
+struct DotTable {
+  DotFunction<T> of[kDotRows][kDotColumns];
 };
+
+template <class T, int kR, int kC>
+constexpr void fill_dots(DotTable<T>& table) {
+  table.of[kR - 1][kC - 1] = dot_tile<T, kR, kC>;
+  if constexpr (kC > 1)
+    fill_dots<T, kR, kC - 1>(table);
+  else if constexpr (kR > 1)
+    fill_dots<T, kR - 1, kDotColumns>(table);
+}
+
+template <class T>
+constexpr DotTable<T> make_dot_table() {
+  DotTable<T> table{};
+  fill_dots<T, kDotRows, kDotColumns>(table);
+  return table;
+}
+
+template <class T>
+constexpr DotTable<T> kDots = make_dot_table<T>();
 
 template <class T>
 void dots(const Gemm& g, const GemmRange& range) {
   alignas(64) T values[kDotRows * kDotStrip];
   const T* a = static_cast<const T*>(g.a);
   const T* b = static_cast<const T*>(g.b);
+  const int64_t all_rows = range.m_end - range.m_begin, blocks = ceil_div(all_rows, kDotRows);
   // A few rows of B are read once for all rows of A.
   for (int64_t n = range.n_begin; n < range.n_end; n += kDotStrip) {
     const int64_t strip = min(kDotStrip, range.n_end - n);
-    for (int64_t m = range.m_begin; m < range.m_end; m += kDotRows) {
-      const int64_t rows = min(kDotRows, range.m_end - m);
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t m = range.m_begin + all_rows * block / blocks;
+      const int64_t rows = range.m_begin + all_rows * (block + 1) / blocks - m;
       for (int64_t j = 0; j < strip; j += kDotColumns) {
         const int64_t columns = min(kDotColumns, strip - j);
-        kDots<T>[rows - 1][columns - 1](a + m * g.a_row_stride, g.a_row_stride, b + (n + j) * g.b_row_stride,
-                                        g.b_row_stride, g.k, values + j);
+        kDots<T>.of[rows - 1][columns - 1](a + m * g.a_row_stride, g.a_row_stride, b + (n + j) * g.b_row_stride,
+                                           g.b_row_stride, g.k, values + j);
       }
       finish(g, values, kDotStrip, m, rows, n, strip);
     }
@@ -587,27 +624,30 @@ inline void transpose(const float* from, int64_t from_stride, int64_t rows, int6
 
 template <class T>
 void pack(const Gemm& g, void* packed, int64_t first, int64_t last) {
-  constexpr int64_t kStep = kLanes<T>;
   const T* b = static_cast<const T*>(g.b);
   T* to = static_cast<T*>(packed);
-  for (int64_t k = 0; k < g.k; k += kStep) {
-    const int64_t depth = min(kStep, g.k - k);
-    for (int64_t panel = first; panel < last; ++panel) {
-      T* rows = to + panel * g.k * kColumns<T> + k * kColumns<T>;
-      for (int64_t j = 0; j < kColumns<T>; j += kLanes<T>) {
-        const int64_t n = panel * kColumns<T> + j, width = n < g.n ? min(kLanes<T>, g.n - n) : 0;
-        if (g.b_transposed)
-          transpose(width ? b + n * g.b_row_stride + k : b, g.b_row_stride, width, depth, rows + j, kColumns<T>);
-        else if (width == kLanes<T>)
-          for (int64_t i = 0; i < depth; ++i)
-            store(rows + i * kColumns<T> + j, load(b + (k + i) * g.b_row_stride + n));
-        else
-          for (int64_t i = 0; i < depth; ++i)
-            store(rows + i * kColumns<T> + j,
-                  width ? load(b + (k + i) * g.b_row_stride + n, static_cast<int>(width)) : Vec<T>{});
-      }
+  const auto to_panel = [&](int64_t panel, int64_t k_begin, int64_t k_end) {
+    for (int64_t j = 0; j < kColumns<T>; j += kLanes<T>) {
+      const int64_t n = panel * kColumns<T> + j, width = n < g.n ? min(kLanes<T>, g.n - n) : 0;
+      T* rows = to + panel * g.k * kColumns<T> + j;
+      if (g.b_transposed)
+        for (int64_t k = k_begin; k < k_end; k += kLanes<T>)
+          transpose(width ? b + n * g.b_row_stride + k : b, g.b_row_stride, width, min(kLanes<T>, k_end - k),
+                    rows + k * kColumns<T>, kColumns<T>);
+      else if (width == kLanes<T>)
+        for (int64_t k = k_begin; k < k_end; ++k) store(rows + k * kColumns<T>, load(b + k * g.b_row_stride + n));
+      else
+        for (int64_t k = k_begin; k < k_end; ++k)
+          store(rows + k * kColumns<T>,
+                width ? load(b + k * g.b_row_stride + n, static_cast<int>(width)) : Vec<T>{});
     }
-  }
+  };
+  // Along the rows of the stored matrix, which memory is fastest at.
+  if (g.b_transposed)
+    for (int64_t panel = first; panel < last; ++panel) to_panel(panel, 0, g.k);
+  else
+    for (int64_t k = 0; k < g.k; k += kPackRows)
+      for (int64_t panel = first; panel < last; ++panel) to_panel(panel, k, min(k + kPackRows, g.k));
 }
 
 template <class T>
