@@ -10,8 +10,7 @@ void require_optimizer_scalars(const Infer& c, int list, int scalars, int norm, 
   if (c.shape(scalars)[1] != columns) c.fail(c.show(scalars), " must have ", columns, " columns");
   const size_t given = c.integers(rows, 0, c.shape(scalars)[0] - 1).size();
   if (given != c.list(list).size())
-    c.fail("rows must name a row of scalars for each of ", c.name(list), " (", given, " vs ",
-           c.list(list).size(), ")");
+    c.fail("rows must name a row of scalars for each of ", c.name(list), " (", given, " vs ", c.list(list).size(), ")");
   c.require_float(norm);
   if (c.in(norm) && c.in(norm).count() != 1) c.fail(c.show(norm), " must have one element");
 }

@@ -14,9 +14,7 @@ class TensorList {
  public:
   static constexpr int64_t kGrain = 1 << 14;  // elements of one task
 
-  static size_t scratch_bytes(std::span<const TensorRef> tensors) {
-    return (tensors.size() + 1) * sizeof(int64_t);
-  }
+  static size_t scratch_bytes(std::span<const TensorRef> tensors) { return (tensors.size() + 1) * sizeof(int64_t); }
   static int64_t tasks(std::span<const TensorRef> tensors) {
     int64_t total = 0;
     for (const TensorRef& t : tensors) total += padded(t);
@@ -31,8 +29,7 @@ class TensorList {
 
   // Calls body(task, tensor, from, count) for every piece of a tensor, tasks in parallel, the pieces of one
   // in order.
-  template <class Body>
-  void for_pieces(const Body& body) const {
+  template <class Body> void for_pieces(const Body& body) const {
     parallel_ranges(starts_[tensors_.size()], kGrain, [&](int64_t begin, int64_t end) {
       const int64_t* const after = std::upper_bound(starts_, starts_ + tensors_.size() + 1, begin);
       for (size_t i = size_t(after - starts_) - 1; i < tensors_.size() && starts_[i] < end; ++i) {
@@ -57,7 +54,6 @@ void require_one_float_dtype(const Infer& c, int i);
 void require_same_list(const Infer& c, int i, int j);
 // No two tensors of the `changed` lists share memory, nor does one of them with a tensor of the `read`
 // inputs.
-void require_no_shared_memory(const Infer& c, std::initializer_list<int> changed,
-                              std::initializer_list<int> read);
+void require_no_shared_memory(const Infer& c, std::initializer_list<int> changed, std::initializer_list<int> read);
 
 }  // namespace userllm

@@ -33,16 +33,15 @@ AdamWNumbers numbers_of(const double* row, const TensorRef& norm) {
   };
 }
 
-template <class T, class Step>
-void adamw(Call& c, Step step) {
+template <class T, class Step> void adamw(Call& c, Step step) {
   const auto parameters = c.list(kParameters), gradients = c.list(kGradients);
   const auto first = c.list(kFirst), second = c.list(kSecond);
   const TensorList list(parameters, c.scratch<int64_t>());
   list.for_pieces([&](int64_t, size_t i, int64_t from, int64_t count) {
     const double* row = c.in(kScalars).as<double>() + int64_t(c.numbers(kRows)[i]) * kColumns;
     const AdamWNumbers numbers = numbers_of(row, c.in(kNorm));
-    step(parameters[i].as<T>() + from, gradients[i].as<T>() + from, first[i].as<T>() + from,
-         second[i].as<T>() + from, count, &numbers);
+    step(parameters[i].as<T>() + from, gradients[i].as<T>() + from, first[i].as<T>() + from, second[i].as<T>() + from,
+         count, &numbers);
   });
 }
 
@@ -62,8 +61,7 @@ const Register op{{
     .work =
         [](const Call& c) {
           double elements = 0, bytes = 0;
-          for (const TensorRef& t : c.list(kParameters))
-            elements += double(t.count()), bytes += double(t.bytes());
+          for (const TensorRef& t : c.list(kParameters)) elements += double(t.count()), bytes += double(t.bytes());
           return Work{14 * elements, 7 * bytes};
         },
     .mutates = {kParameters, kFirst, kSecond},

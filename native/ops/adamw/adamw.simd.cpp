@@ -11,8 +11,8 @@ SIMD_INLINE double root(double x) { return __builtin_sqrt(x); }
 // Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101; order of operations as
 // PyTorch's.
 template <class T>
-SIMD_INLINE void step(T* __restrict parameter, const T* __restrict gradient, T* __restrict first,
-                      T* __restrict second, int64_t n, const AdamWNumbers& numbers) {
+SIMD_INLINE void step(T* __restrict parameter, const T* __restrict gradient, T* __restrict first, T* __restrict second,
+                      int64_t n, const AdamWNumbers& numbers) {
   const T factor = T(numbers.gradient_factor), keep = T(numbers.keep), eps = T(numbers.eps);
   const T blend1 = T(1 - numbers.beta1), beta2 = T(numbers.beta2), blend2 = T(1 - numbers.beta2);
   const T step_size = T(numbers.step_size), root_scale = T(numbers.root_scale);

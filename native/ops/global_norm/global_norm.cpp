@@ -20,8 +20,7 @@ void infer(Infer& c) {
   c.scratch(TensorList::scratch_bytes(gradients) + size_t(TensorList::tasks(gradients)) * sizeof(double));
 }
 
-template <class T, class SumOfSquares>
-double sum_of_all(Call& c, SumOfSquares sum_of_squares) {
+template <class T, class SumOfSquares> double sum_of_all(Call& c, SumOfSquares sum_of_squares) {
   const auto gradients = c.list(kGradients);
   auto* const sums = c.scratch<double>();
   const int64_t tasks = TensorList::tasks(gradients);

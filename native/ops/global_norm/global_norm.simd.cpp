@@ -5,8 +5,7 @@
 namespace userllm {
 namespace {
 
-typedef float Narrow
-    __attribute__((vector_size(kVectorBytes / 2)));  // as many floats as a vector has doubles
+typedef float Narrow __attribute__((vector_size(kVectorBytes / 2)));  // as many floats as a vector has doubles
 
 SIMD_INLINE VecD widened(const float* from) {
   Narrow v;
@@ -16,8 +15,7 @@ SIMD_INLINE VecD widened(const float* from) {
 SIMD_INLINE VecD widened(const double* from) { return load(from); }
 
 // Four chains of additions, so that none waits for the one before.
-template <class T>
-SIMD_INLINE double sum_of_squares(const T* x, int64_t n) {
+template <class T> SIMD_INLINE double sum_of_squares(const T* x, int64_t n) {
   constexpr int64_t lanes = kLanes<double>;
   VecD a = {}, b = {}, c = {}, d = {};
   int64_t i = 0;
@@ -34,8 +32,7 @@ SIMD_INLINE double sum_of_squares(const T* x, int64_t n) {
   return sum;
 }
 
-template <class T>
-SIMD_INLINE void multiply(const T* __restrict x, T* __restrict y, int64_t n, T factor) {
+template <class T> SIMD_INLINE void multiply(const T* __restrict x, T* __restrict y, int64_t n, T factor) {
   for (int64_t i = 0; i < n; ++i) y[i] = x[i] * factor;
 }
 
@@ -47,8 +44,6 @@ SIMD_DEFINE(double, sum_of_squares_f64, (const double* x, int64_t n)) { return s
 SIMD_DEFINE(void, multiply_f32, (const float* x, float* y, int64_t n, double factor)) {
   multiply(x, y, n, float(factor));
 }
-SIMD_DEFINE(void, multiply_f64, (const double* x, double* y, int64_t n, double factor)) {
-  multiply(x, y, n, factor);
-}
+SIMD_DEFINE(void, multiply_f64, (const double* x, double* y, int64_t n, double factor)) { multiply(x, y, n, factor); }
 
 }  // namespace userllm

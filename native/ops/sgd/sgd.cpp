@@ -21,8 +21,7 @@ void infer(Infer& c) {
   c.scratch(TensorList::scratch_bytes(c.list(kParameters)));
 }
 
-template <class T, class Step>
-void sgd(Call& c, Step step) {
+template <class T, class Step> void sgd(Call& c, Step step) {
   const auto parameters = c.list(kParameters), gradients = c.list(kGradients), momentum = c.list(kMomentum);
   const TensorList list(parameters, c.scratch<int64_t>());
   list.for_pieces([&](int64_t, size_t i, int64_t from, int64_t count) {
@@ -55,8 +54,7 @@ const Register op{{
     .work =
         [](const Call& c) {
           double elements = 0, bytes = 0;
-          for (const TensorRef& t : c.list(kParameters))
-            elements += double(t.count()), bytes += double(t.bytes());
+          for (const TensorRef& t : c.list(kParameters)) elements += double(t.count()), bytes += double(t.bytes());
           return Work{8 * elements, (c.list(kMomentum).empty() ? 3 : 5) * bytes};
         },
     .mutates = {kParameters, kMomentum},

@@ -7,8 +7,8 @@ namespace {
 
 // Momentum as PyTorch's: the learning rate is outside the running sum.
 template <class T>
-SIMD_INLINE void step(T* __restrict parameter, const T* __restrict gradient, T* __restrict momentum,
-                      int64_t n, const SgdNumbers& numbers) {
+SIMD_INLINE void step(T* __restrict parameter, const T* __restrict gradient, T* __restrict momentum, int64_t n,
+                      const SgdNumbers& numbers) {
   const T factor = T(numbers.gradient_factor), learning_rate = T(numbers.learning_rate);
   const T weight_decay = T(numbers.weight_decay), persistence = T(numbers.momentum);
   if (!momentum) {
@@ -29,13 +29,11 @@ SIMD_INLINE void step(T* __restrict parameter, const T* __restrict gradient, T* 
 }  // namespace
 
 SIMD_DEFINE(void, sgd_f32,
-            (float* parameter, const float* gradient, float* momentum, int64_t n,
-             const SgdNumbers* numbers)) {
+            (float* parameter, const float* gradient, float* momentum, int64_t n, const SgdNumbers* numbers)) {
   step(parameter, gradient, momentum, n, *numbers);
 }
 SIMD_DEFINE(void, sgd_f64,
-            (double* parameter, const double* gradient, double* momentum, int64_t n,
-             const SgdNumbers* numbers)) {
+            (double* parameter, const double* gradient, double* momentum, int64_t n, const SgdNumbers* numbers)) {
   step(parameter, gradient, momentum, n, *numbers);
 }
 

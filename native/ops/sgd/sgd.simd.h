@@ -13,7 +13,6 @@ struct SgdNumbers {
 SIMD_DECLARE(void, sgd_f32,
              (float* parameter, const float* gradient, float* momentum, int64_t n, const SgdNumbers* numbers))
 SIMD_DECLARE(void, sgd_f64,
-             (double* parameter, const double* gradient, double* momentum, int64_t n,
-              const SgdNumbers* numbers))
+             (double* parameter, const double* gradient, double* momentum, int64_t n, const SgdNumbers* numbers))
 
 }  // namespace userllm
