@@ -54,7 +54,7 @@ template <class T, bool kCentered> SIMD_INLINE void forward(const NormRows<T>& c
   }
 }
 
-// With n = normalised x and h = grad · (weight_offset + weight):
+// With n = normalised x, from the same corrected deviations, and h = grad · (weight_offset + weight):
 //     x_grad = rstd (h - mean(h) - n · mean(h · n)),  weight_grad = Σ grad · n,  bias_grad = Σ grad
 template <class T, bool kCentered> SIMD_INLINE void backward(const NormBackwardRows<T>& c) {
   const T share = c.width ? 1 / T(c.width) : 0;
@@ -64,10 +64,20 @@ template <class T, bool kCentered> SIMD_INLINE void backward(const NormBackwardR
   for (int64_t r = 0; r < c.rows; ++r) {
     const int64_t at = r * c.width;
     const T *x = c.x + at, *grad = c.grad + at, rstd = c.rstd[r], mean = kCentered ? c.mean[r] : 0;
+    T correction = 0;
+    if (kCentered) {
+      Vec<T> deviations = {};
+      for_vectors<T>(c.width, [&](int64_t i, int64_t lanes) { deviations += load_lanes(x + i, lanes, mean) - mean; });
+      correction = reduce_add(deviations) * share;
+    }
+    const auto normalised = [&](int64_t i, int64_t lanes) {
+      const Vec<T> d = load_lanes(x + i, lanes, mean);
+      return (kCentered ? (d - mean) - correction : d) * rstd;
+    };
     Vec<T> h_sum = {}, hn_sum = {};
     for_vectors<T>(c.width, [&](int64_t i, int64_t lanes) {
       const Vec<T> g = load_lanes(grad + i, lanes);
-      const Vec<T> n = (load_lanes(x + i, lanes, mean) - mean) * rstd;
+      const Vec<T> n = normalised(i, lanes);
       const Vec<T> h = c.weight ? g * (load_lanes(c.weight + i, lanes) + c.weight_offset) : g;
       if (kCentered) h_sum += h;
       hn_sum += h * n;
@@ -78,7 +88,7 @@ template <class T, bool kCentered> SIMD_INLINE void backward(const NormBackwardR
     const T h_mean = kCentered ? reduce_add(h_sum) * share : 0, hn_mean = reduce_add(hn_sum) * share;
     for_vectors<T>(c.width, [&](int64_t i, int64_t lanes) {
       const Vec<T> g = load_lanes(grad + i, lanes);
-      const Vec<T> n = (load_lanes(x + i, lanes) - mean) * rstd;
+      const Vec<T> n = normalised(i, lanes);
       const Vec<T> h = c.weight ? g * (load_lanes(c.weight + i, lanes) + c.weight_offset) : g;
       Vec<T> dx = rstd * (h - h_mean - n * hn_mean);
       if (c.sum_grad) dx += load_lanes(c.sum_grad + at + i, lanes);
