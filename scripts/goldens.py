@@ -204,6 +204,158 @@ GOLDENS = {
 }
 
 
+UNARY = {
+    "negate": torch.neg,
+    "abs": torch.abs,
+    "square": torch.square,
+    "sqrt": (torch.sqrt, 0.1, 9),
+    "rsqrt": (torch.rsqrt, 0.1, 9),
+    "reciprocal": (torch.reciprocal, -9, -0.1),
+    "exp": torch.exp,
+    "log": (torch.log, 0.1, 9),
+    "sin": torch.sin,
+    "cos": torch.cos,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "relu": torch.relu,
+    "silu": F.silu,
+    "gelu": gelu,
+    "gelu_exact": F.gelu,
+    "softplus": F.softplus,
+}
+for op, function in UNARY.items():
+    function, *limits = function if isinstance(function, tuple) else (function,)
+    x = uniform(3, 21, low=limits[0], high=limits[1]) if limits else normal(3, 21, scale=4)
+    GOLDENS[op] = {"sixty-three": ({"x": x}, function)}
+
+BINARY = {
+    "add": torch.add,
+    "subtract": torch.sub,
+    "multiply": torch.mul,
+    "divide": (torch.div, 0.5, 2),
+    "maximum": torch.maximum,
+    "minimum": torch.minimum,
+    "pow": (torch.pow, 0.5, 2),
+}
+for op, function in BINARY.items():
+    function, *limits = function if isinstance(function, tuple) else (function,)
+    number = (lambda *shape: uniform(*shape, low=limits[0], high=limits[1])) if limits else normal
+    GOLDENS[op] = {
+        "outer": ({"a": number(7, 1), "b": number(1, 63)}, function),
+        "checkered": ({"a": number(2, 1, 4, 1), "b": number(3, 1, 5)}, function),
+    }
+
+COMPARISONS = {
+    "equal": torch.eq,
+    "not_equal": torch.ne,
+    "less": torch.lt,
+    "less_equal": torch.le,
+    "greater": torch.gt,
+    "greater_equal": torch.ge,
+}
+for op, function in COMPARISONS.items():
+    compare = lambda a, b, function=function: function(a, b).to(torch.uint8)
+    GOLDENS[op] = {
+        "outer": ({"a": steps(1, 63), "b": steps(7, 1)}, compare, []),
+        "int32": ({"a": integers(3, 63, limit=4), "b": integers(63, limit=4)}, compare),
+    }
+for op, function in {"logical_and": torch.logical_and, "logical_or": torch.logical_or}.items():
+    logical = lambda a, b, function=function: function(a, b).to(torch.uint8)
+    GOLDENS[op] = {"a row": ({"a": mask(5, 199), "b": mask(199)}, logical)}
+
+GOLDENS |= {
+    "logical_not": {
+        "a mask": ({"x": mask(3, 63)}, lambda x: torch.logical_not(x).to(torch.uint8)),
+    },
+    "clamp": {
+        "both": ({"x": normal(3, 63)}, lambda x: x.clamp(-0.5, 1)),
+        "crossed": ({"x": normal(7)}, lambda x: x.clamp(1, -1)),
+    },
+    "cast": {
+        "to int32": ({"x": normal(199, scale=1000)}, lambda x: x.to(torch.int32)),
+        "int32 to uint8": (
+            {"x": integers(199, limit=400)},
+            lambda x: x.clamp(0, 255).to(torch.uint8),
+        ),
+    },
+    "where": {
+        "everything broadcast": (
+            {"condition": mask(7, 1, 1), "a": normal(5, 1), "b": normal(3)},
+            lambda condition, a, b: torch.where(condition.bool(), a, b),
+        ),
+    },
+    "embedding": {
+        "sixty-three wide": (
+            {"table": normal(9, 63), "ids": integers(2, 5, limit=9)},
+            lambda table, ids: F.embedding(ids, table),
+        ),
+        "one hundred ninety-nine ids": (
+            {"table": normal(3, 5), "ids": integers(199, limit=3)},
+            lambda table, ids: F.embedding(ids, table),
+        ),
+    },
+    "embeddings": {
+        "three features": (
+            {
+                "item": normal(11, 7),
+                "genre": normal(5, 1),
+                "rating": normal(3, 16),
+                "items": integers(4, 5, limit=11),
+                "genres": integers(4, 5, limit=5),
+                "ratings": integers(4, 5, limit=3),
+            },
+            lambda item, genre, rating, items, genres, ratings: torch.cat(
+                [item[items], genre[genres], rating[ratings]], -1
+            ),
+        ),
+    },
+    "embedding_bag": {
+        mode: (
+            {"table": normal(5, width), "ids": integers(offsets[-1], limit=5), "offsets": values(*offsets)},
+            lambda table, ids, offsets, mode=mode: F.embedding_bag(
+                ids, table, offsets, mode=mode, include_last_offset=True
+            ),
+        )
+        for mode, width, offsets in [("mean", 7, [0, 3, 3, 4, 11]), ("sum", 63, [0, 0, 4, 6])]
+    },
+    "rms_norm_plain": {
+        "seven": ({"x": normal(2, 3, 7)}, lambda x: F.rms_norm(x, (7,), eps=1e-6)),
+    },
+    "add_rms_norm": {
+        "seven": (
+            {"x": normal(2, 3, 7), "residual": normal(2, 3, 7), "weight": normal(7)},
+            lambda x, residual, weight: (
+                x + residual,
+                F.rms_norm(x + residual, (7,), 1 + weight, 1e-6),
+            ),
+        ),
+    },
+    "accumulate": {
+        "sixty-three": ({"target": normal(5, 63), "value": normal(5, 63)}, torch.add, []),
+    },
+    "accumulate_weighted": {
+        "one": ({"target0": normal(1), "value0": normal(1)}, lambda t, v: t + 3 * v, []),
+    },
+    "divide_by": {
+        "one": ({"target0": normal(1)}, lambda x: x / 3, []),
+    },
+    "global_norm": {
+        "ragged": (
+            {f"x{i}": normal(size, scale=10) for i, size in enumerate([7, 63, 0, 199])},
+            lambda *parts: torch.nn.utils.get_total_norm(parts),
+            [],
+        ),
+    },
+    "clip_by_norm": {
+        "clipped": (
+            {"x": normal(199, scale=10)},
+            lambda x: x * (1 / (torch.linalg.vector_norm(x) + 1e-6)).clamp(max=1),
+            [],
+        ),
+    },
+}
+
+
 def golden(op, case, inputs, function, differentiable=None):
     generator = torch.Generator().manual_seed(SEED ^ zlib.crc32(f"{op} {case}".encode()))
     given = {name: make(generator) for name, make in inputs.items()}
