@@ -113,9 +113,7 @@ export class Generator {
   /** @internal The state on the device (seed and step, low words first), and the number of this call. */
   next(): { state: Tensor; call: number } {
     if (observed && !observed.has(this)) observed.set(this, this.state());
-    this.#tensor ??= keep(
-      tensor(Int32Array.of(...words(this.#seed), ...words(this.#step))),
-    );
+    this.#tensor ??= keep(tensor(Int32Array.of(...words(this.#seed), ...words(this.#step))));
     return { state: this.#tensor, call: this.#call++ };
   }
 
@@ -142,7 +140,8 @@ export function recordRandomness<T>(body: () => T): {
     result = body();
   } finally {
     observed = outer;
-    if (outer) for (const [generator, state] of used) if (!outer.has(generator)) outer.set(generator, state);
+    if (outer)
+      for (const [generator, state] of used) if (!outer.has(generator)) outer.set(generator, state);
   }
   const replay = <R>(again: () => R): R => {
     const now = [...used.keys()].map((generator) => [generator, generator.state()] as const);

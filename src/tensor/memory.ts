@@ -48,8 +48,12 @@ export function tidy<T>(body: () => Synchronous<T>): T {
 
 /** Takes tensors out of all scopes: they live until `dispose()` or until they are garbage. */
 export function keep<T>(value: T): T {
-  for (const tensor of tensorsIn(value)) kept.add(tensor);
-  for (const tensor of tensorsIn(value)) safetyNet(tensor);
+  for (const tensor of tensorsIn(value)) {
+    const scope = scopes.findLast((open) => open.includes(tensor));
+    if (!scope) continue;
+    scope.splice(scope.lastIndexOf(tensor), 1);
+    safetyNet(tensor);
+  }
   return value;
 }
 
@@ -68,7 +72,6 @@ export function* tensorsIn(value: unknown): Iterable<Tensor> {
 export type Scope = Tensor[];
 
 const scopes: Scope[] = [];
-const kept = new WeakSet<Tensor>();
 const finalizers = new FinalizationRegistry<number>((handle) => void native.release(handle));
 
 /** The safety net under tensors that no scope owns. */
@@ -101,5 +104,5 @@ export function closeScope(scope: Scope, survivors: ReadonlySet<Tensor>): void {
   scopes.length = index;
   for (const tensor of scope)
     if (survivors.has(tensor)) adopt(tensor);
-    else if (!kept.has(tensor)) tensor.dispose();
+    else tensor.dispose();
 }
