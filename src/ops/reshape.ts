@@ -27,6 +27,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 
 /** Drops dimensions of size 1: all of them, or the one at `axis`. */
 export function squeeze(x: Tensor, axis?: number): Tensor {
+  requireLive("squeeze", "x", x);
   if (axis === undefined) return reshape(x, x.shape.filter((size) => size !== 1));
   const at = axis < 0 ? axis + x.rank : axis;
   if (x.shape[at] !== 1)
@@ -36,6 +37,7 @@ export function squeeze(x: Tensor, axis?: number): Tensor {
 
 /** Inserts a dimension of size 1 before `axis`; -1 appends one. */
 export function unsqueeze(x: Tensor, axis: number): Tensor {
+  requireLive("unsqueeze", "x", x);
   const at = axis < 0 ? axis + x.rank + 1 : axis;
   if (!(at >= 0 && at <= x.rank))
     throw new ShapeError(`unsqueeze: axis ${axis} does not fit ${formatShape(x.shape)}`);

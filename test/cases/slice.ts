@@ -68,6 +68,10 @@ const list: CaseList[] = [
           return k >= 0 && k < length ? x.data[(row * length + k) * inner + (i % inner)]! : 0;
         });
       },
+      torch: ({ shape, axis, before, after }) => {
+        const inner = shape.length - 1 - (axis < 0 ? axis + shape.length : axis);
+        return `F.pad(x, [${[...new Array<number>(2 * inner).fill(0), before, after]}])`;
+      },
     },
   ),
   cases(

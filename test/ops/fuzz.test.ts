@@ -60,23 +60,19 @@ for (const [number, op] of ops.entries())
     t.pass();
   });
 
-for (const list of lists)
-  test.serial(`public calls of ${list.op}`, async (t) => {
+for (const op of new Set(lists.map(({ op }) => op)))
+  test.serial(`public calls of ${op}`, async (t) => {
     t.timeout(600_000);
-    const cases = smallCases(list);
-    if (cases.length === 0) {
-      t.pass("no case is small");
-      return;
-    }
+    const cases = lists.filter((list) => list.op === op).flatMap(smallCases);
     const before = memory().tensors;
     await fc.assert(
       fc.asyncProperty(fc.nat(), fc.array(change, { maxLength: 3 }), async (which, changes) => {
-        const [options, inputs] = cases[which % cases.length]!;
+        const [list, options, inputs] = cases[which % cases.length]!;
         await publicCall(list, options, inputs, changes);
         if (memory().tensors !== before)
           throw new Error(`${memory().tensors - before} tensors leaked`);
       }),
-      { seed, numRuns: Math.ceil(runs / 2) },
+      { seed, numRuns: cases.length === 0 ? 0 : Math.ceil(runs / 2) },
     );
     t.pass();
   });
@@ -451,10 +447,10 @@ function plainCall({ inputs, attributes }: NativeOp): RawCall {
   };
 }
 
-function smallCases(list: CaseList): (readonly [CaseOptions, HostTensors])[] {
+function smallCases(list: CaseList): (readonly [CaseList, CaseOptions, HostTensors])[] {
   return list.shapes.flatMap((options) => {
     const inputs = check.tooMuch(list, options) ? undefined : check.inputsOf(list, options, 3_000);
-    return inputs ? [[options, inputs] as const] : [];
+    return inputs ? [[list, options, inputs] as const] : [];
   });
 }
 
@@ -506,7 +502,7 @@ async function recordCalls(): Promise<Map<string, RawCall[]>> {
   };
   try {
     for (const list of lists)
-      for (const [options, inputs] of smallCases(list))
+      for (const [, options, inputs] of smallCases(list))
         for (const precision of ["float32", "float64"] as const) {
           const outputs = await check.forward(list, options, inputs, precision);
           const cotangents = check.cotangentsOf(list, options, outputs);
