@@ -1,3 +1,5 @@
+import "./methods.js";
+
 export { accumulate } from "./accumulate.js";
 export { type ArangeOptions, arange } from "./arange.js";
 export {
@@ -11,7 +13,7 @@ export {
   subtract,
 } from "./binary.js";
 export { broadcastTo } from "./broadcast-to.js";
-export { cast } from "./cast.js";
+export { cast, clone } from "./cast.js";
 export { causalMask } from "./causal-mask.js";
 export { type ClampLimits, clamp } from "./clamp.js";
 export {

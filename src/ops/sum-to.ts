@@ -1,21 +1,12 @@
 import { type Shape, sameShape, type Tensor } from "../tensor/tensor.js";
-import { defineOp } from "./define-op.js";
+import { sum } from "./reduce.js";
+import { reshape } from "./reshape.js";
 
-const op = defineOp({
-  name: "sum_to",
-  inputs: ["x"],
-  attributes: ["shape*"],
-  outputs: ["result"],
-  gradient: { none: "only gradient rules use it" },
-});
-
-/**
- * The gradient of broadcasting `shape` to the shape of `x`: sums over the repeated dimensions.
- *
- * @param x float32 or float64
- */
+/** The gradient of broadcasting `shape` to the shape of `x`: sums over the repeated dimensions. */
 export function sumTo(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
-  const [result] = op({ x }, { shape });
-  return result;
+  const added = x.rank - shape.length;
+  const repeated = (size: number, d: number): boolean => d < added || shape[d - added] !== size;
+  const axes = [...x.shape.keys()].filter((d) => repeated(x.shape[d]!, d));
+  return reshape(sum(x, axes), shape);
 }

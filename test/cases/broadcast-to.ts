@@ -15,7 +15,7 @@ export default cases(
     { name: "one value", from: [], shape: [6400, 512], bench: true },
   ],
   {
-    covers: ["broadcast_to", "sum_to"],
+    covers: ["broadcast_to"],
     inputs: (random, { from }) => ({ x: random.normal(from) }),
     run: ({ x }, { shape }) => broadcastTo(x, shape),
     reference: ({ x }, { shape }) =>

@@ -33,21 +33,15 @@ interface Function {
 
 const logistic = (x: number): number => 1 / (1 + Math.exp(-x));
 
-/** By its power series, or by a continued fraction of 1 - erf. */
+/** 2/√π · exp(-x²) · Σ 2ⁿ x²ⁿ⁺¹ / (2n + 1)!!, whose terms have one sign. */
 function erf(x: number): number {
-  if (Math.abs(x) < 3) {
-    let term = x;
-    let sum = x;
-    for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) {
-      term *= (-x * x) / n;
-      sum += term / (2 * n + 1);
-    }
-    return (2 / Math.sqrt(Math.PI)) * sum;
+  let term = x;
+  let sum = x;
+  for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) {
+    term *= (2 * x * x) / (2 * n + 1);
+    sum += term;
   }
-  const a = Math.abs(x);
-  let fraction = a;
-  for (let n = 60; n > 0; n--) fraction = a + n / 2 / fraction;
-  return Math.sign(x) * (1 - Math.exp(-a * a) / Math.sqrt(Math.PI) / fraction);
+  return Math.abs(x) > 6 ? Math.sign(x) : (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
 }
 
 const functions: Readonly<Record<string, Function>> = {
@@ -67,7 +61,8 @@ const functions: Readonly<Record<string, Function>> = {
   silu: { run: silu, of: (x) => x * logistic(x), torch: "F.silu(x)", bench: true },
   gelu: {
     run: gelu,
-    of: (x) => (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
+    // 1 + tanh u = 2 / (1 + exp(-2u)), which does not cancel.
+    of: (x) => x * logistic(2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)),
     torch: 'F.gelu(x, approximate="tanh")',
     bench: true,
   },
