@@ -3,7 +3,6 @@
 //
 // Only for `*.simd.cpp` files; everything has internal linkage (see simd.h).
 #pragma once
-#include <math.h>
 #if defined(USER_LLM_ISA_AVX512) || defined(USER_LLM_ISA_AVX2)
 #include <immintrin.h>
 #endif
@@ -20,6 +19,8 @@ constexpr int kVectorBytes = 32;
 #else
 constexpr int kVectorBytes = 16;
 #endif
+
+constexpr float kInfinity = __builtin_inff();
 
 template <class T> struct VectorOf {
   static constexpr int lanes = kVectorBytes / int(sizeof(T));
@@ -149,7 +150,7 @@ SIMD_INLINE VecF exp_of(VecF x) {
   return y * (VecF)((half + 127) << 23) * (VecF)((n - half + 127) << 23);
 }
 SIMD_INLINE VecD exp_of(VecD x) {
-  for (int i = 0; i < kLanes<double>; ++i) x[i] = exp(x[i]);
+  for (int i = 0; i < kLanes<double>; ++i) x[i] = __builtin_exp(x[i]);
   return x;
 }
 
@@ -166,7 +167,7 @@ SIMD_INLINE VecF tanh_of(VecF x) {
   return a < 0.625f ? small : x < 0 ? -large : large;
 }
 SIMD_INLINE VecD tanh_of(VecD x) {
-  for (int i = 0; i < kLanes<double>; ++i) x[i] = tanh(x[i]);
+  for (int i = 0; i < kLanes<double>; ++i) x[i] = __builtin_tanh(x[i]);
   return x;
 }
 

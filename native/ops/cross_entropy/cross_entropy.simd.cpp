@@ -8,7 +8,7 @@ namespace {
 template <class T> SIMD_INLINE void log_sum_exp(const T* x, int64_t width, T* max, T* log_sum) {
   const MaxAndSum<T> row = max_and_sum_of_row(x, width);
   *max = row.max;
-  *log_sum = T(log(double(row.sum)));
+  *log_sum = T(__builtin_log(double(row.sum)));
 }
 
 template <class T> SIMD_INLINE T sum_of_differences(const T* x, T from, int64_t width) {

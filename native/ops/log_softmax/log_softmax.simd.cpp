@@ -8,7 +8,7 @@ namespace {
 template <class T> SIMD_INLINE void forward(const T* x, T* y, int64_t rows, int64_t width) {
   for (int64_t r = 0; r < rows; ++r, x += width, y += width) {
     const MaxAndSum<T> row = max_and_sum_of_row(x, width);
-    const T log_sum = T(log(double(row.sum)));
+    const T log_sum = T(__builtin_log(double(row.sum)));
     for_vectors<T>(width, [&](int64_t i, int64_t lanes) {
       store_lanes(y + i, (load_lanes(x + i, lanes) - row.max) - log_sum, lanes);
     });

@@ -25,7 +25,7 @@ template <class T, bool kCentered> SIMD_INLINE Statistics<T> statistics_of(const
   });
   if (kCentered) row.correction = reduce_add(deviations) * share;
   const T variance = reduce_add(squares) * share - row.correction * row.correction;
-  row.rstd = 1 / T(sqrt((variance < 0 ? 0 : variance) + epsilon));
+  row.rstd = 1 / T(__builtin_sqrt((variance < 0 ? 0 : variance) + epsilon));
   return row;
 }
 

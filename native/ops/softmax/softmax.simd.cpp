@@ -17,7 +17,7 @@ template <class T> SIMD_INLINE void softmax_row(const T* x, T* y, int64_t width)
   const T top = max_of_row(x, width);
   Vec<T> total = {};
   for_vectors<T>(width, [&](int64_t i, int64_t lanes) {
-    const Vec<T> e = exp_of(load_lanes(x + i, lanes, T(-INFINITY)) - top);
+    const Vec<T> e = exp_of(load_lanes(x + i, lanes, T(-kInfinity)) - top);
     store_lanes(y + i, e, lanes);
     total += e;
   });

@@ -1,8 +1,8 @@
 // Matrix products on the CPU, float32 and float64, for every instruction set we ship.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
+#include <stddef.h>
+#include <stdint.h>
 
 namespace userllm {
 
