@@ -1,6 +1,7 @@
-/** Every TypeScript block of the README and of docs/ runs, as it stands. */
+/** Every TypeScript block of the README and of docs/ runs as it stands, and prints something. */
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -8,27 +9,23 @@ import { promisify } from "node:util";
 import test from "ava";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
-const pages = [
-  "README.md",
-  ...(await readdir(join(root, "docs")))
-    .filter((name) => name.endsWith(".md"))
-    .map((name) => `docs/${name}`),
-];
 const entry = pathToFileURL(join(root, "src/index.ts")).href;
+const pages = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".md"))
+  .map((name) => join("docs", name));
 
-for (const page of pages) {
-  const text = await readFile(join(root, page), "utf8");
-  [...text.matchAll(/^```ts\n(.*?)^```$/gms)].forEach(([, code], i) => {
-    if (!code!.includes('from "user-llm"')) return;
+for (const page of ["README.md", ...pages]) {
+  const text = readFileSync(join(root, page), "utf8");
+  for (const [i, [, code = ""]] of [...text.matchAll(/^```ts\n(.*?)^```$/gms)].entries())
     test(`${page}, block ${i + 1} runs`, async (t) => {
       const folder = await mkdtemp(join(tmpdir(), "user-llm-snippet-"));
       t.teardown(() => rm(folder, { recursive: true }));
       const file = join(folder, "snippet.mts");
-      await writeFile(file, code!.replaceAll('from "user-llm"', `from "${entry}"`));
+      await writeFile(file, code.replaceAll('from "user-llm"', `from "${entry}"`));
       const { stdout } = await promisify(execFile)(process.execPath, ["--import=tsx", file], {
         cwd: root,
       });
-      t.not(stdout, "", "prints something");
+      t.log(stdout.trim());
+      t.not(stdout, "");
     });
-  });
 }
