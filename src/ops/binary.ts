@@ -14,7 +14,8 @@ interface BinaryCall {
 
 /** The gradients of the operands, before they are summed to the operands' shapes. */
 interface BinaryGradient {
-  saves: readonly ("a" | "b" | "result")[];
+  /** What the gradient of each operand reads. Default: nothing. */
+  reads?: Record<"a" | "b", readonly ("a" | "b" | "result")[]>;
   a(call: BinaryCall): Tensor;
   b(call: BinaryCall): Tensor;
 }
@@ -32,7 +33,12 @@ function binary(
       "none" in gradient
         ? gradient
         : {
-            saves: gradient.saves,
+            saves: ({ a, b }) => [
+              ...new Set([
+                ...((a && gradient.reads?.a) || []),
+                ...((b && gradient.reads?.b) || []),
+              ]),
+            ],
             rule({ saved, shapes, attributes: { scalar }, grad, needs }) {
               const { a = scalar, b = scalar, result } = saved;
               const call = { a, b, result, grad };
@@ -64,49 +70,47 @@ function binary(
  * @throws ShapeError when the shapes do not broadcast; DTypeError when the dtypes differ
  */
 export const add = binary("add", {
-  saves: [],
   a: ({ grad }) => grad,
   b: ({ grad }) => grad,
 });
 
 /** `a - b`, broadcast; dtypes and errors as {@link add}. */
 export const subtract = binary("subtract", {
-  saves: [],
   a: ({ grad }) => grad,
   b: ({ grad }) => multiply(grad, -1),
 });
 
 /** `a · b`, broadcast; dtypes and errors as {@link add}. */
 export const multiply = binary("multiply", {
-  saves: ["a", "b"],
+  reads: { a: ["b"], b: ["a"] },
   a: ({ b, grad }) => multiply(grad, b),
   b: ({ a, grad }) => multiply(grad, a),
 });
 
 /** `a / b`, broadcast; float32 or float64. Errors as {@link add}. */
 export const divide = binary("divide", {
-  saves: ["b", "result"],
+  reads: { a: ["b"], b: ["b", "result"] },
   a: ({ b, grad }) => divide(grad, b),
   b: ({ b, result, grad }) => divide(multiply(multiply(grad, result), -1), b),
 });
 
 /** The larger of `a` and `b`, broadcast; NaN if either is. A tie shares its gradient. As {@link add}. */
 export const maximum = binary("maximum", {
-  saves: ["a", "b"],
+  reads: { a: ["a", "b"], b: ["a", "b"] },
   a: ({ a, b, grad }) => multiply(grad, maximumSlope(a, b)),
   b: ({ a, b, grad }) => multiply(grad, maximumSlope(b, a)),
 });
 
 /** The smaller of `a` and `b`, broadcast; NaN if either is. A tie shares its gradient. As {@link add}. */
 export const minimum = binary("minimum", {
-  saves: ["a", "b"],
+  reads: { a: ["a", "b"], b: ["a", "b"] },
   a: ({ a, b, grad }) => multiply(grad, maximumSlope(b, a)),
   b: ({ a, b, grad }) => multiply(grad, maximumSlope(a, b)),
 });
 
 /** `a` to the power of `b`, broadcast; float32 or float64. Errors as {@link add}. */
 export const pow = binary("pow", {
-  saves: ["a", "b"],
+  reads: { a: ["a", "b"], b: ["a", "b"] },
   a: ({ a, b, grad }) => multiply(grad, powBaseSlope(a, b)),
   b: ({ a, b, grad }) => multiply(grad, powExponentSlope(a, b)),
 });

@@ -1,4 +1,4 @@
-import type { Tensor } from "../tensor/tensor.js";
+import type { Shape, Tensor } from "../tensor/tensor.js";
 import { defineOp } from "./define-op.js";
 
 const op = defineOp({
@@ -7,8 +7,8 @@ const op = defineOp({
   attributes: ["transpose_a", "transpose_b", "scale", "sum_batch"],
   outputs: ["result"],
   gradient: {
-    saves: ["a", "b"],
-    rule({ saved: { a, b }, attributes, grad, needs }) {
+    saves: (needs) => [...(needs.b ? (["a"] as const) : []), ...(needs.a ? (["b"] as const) : [])],
+    rule({ saved: { a, b }, shapes, attributes, grad, needs }) {
       const { transpose_a: transposeA, transpose_b: transposeB, scale } = attributes;
       // A matrix that a whole batch shares gets the sum of the batch's gradients.
       const product = (
@@ -16,9 +16,9 @@ const op = defineOp({
         transposeX: number,
         y: Tensor,
         transposeY: number,
-        like: Tensor,
+        like: Shape,
       ): Tensor => {
-        const sum = like.rank === 2 && (x.rank > 2 || y.rank > 2) ? 1 : 0;
+        const sum = like.length === 2 && (x.rank > 2 || y.rank > 2) ? 1 : 0;
         return op(
           { a: x, b: y },
           { transpose_a: transposeX, transpose_b: transposeY, scale, sum_batch: sum },
@@ -27,13 +27,13 @@ const op = defineOp({
       return {
         a: needs.a
           ? transposeA
-            ? product(b, transposeB, grad, 1, a)
-            : product(grad, 0, b, 1 - transposeB, a)
+            ? product(b, transposeB, grad, 1, shapes.a)
+            : product(grad, 0, b, 1 - transposeB, shapes.a)
           : undefined,
         b: needs.b
           ? transposeB
-            ? product(grad, 1, a, transposeA, b)
-            : product(a, 1 - transposeA, grad, 0, b)
+            ? product(grad, 1, a, transposeA, shapes.b)
+            : product(a, 1 - transposeA, grad, 0, shapes.b)
           : undefined,
       };
     },
