@@ -1,0 +1,33 @@
+/**
+ * Benchmarks.
+ *
+ *     npm run bench -- ops [--filter TEXT] [--threads N] [--python PATH] [--json FILE]
+ *
+ *     --filter   only cases whose "op · case" contains TEXT
+ *     --threads  of both sides; default: what the machine allows
+ *     --python   a Python with torch: compares with PyTorch, run by run in turns
+ *     --json     where the results go; default: bench/results/ops-<isa>.json when nothing is filtered
+ */
+import { parseArgs } from "node:util";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    filter: { type: "string", default: "" },
+    threads: { type: "string" },
+    python: { type: "string" },
+    json: { type: "string" },
+  },
+});
+if (values.threads) process.env.USER_LLM_THREADS = values.threads; // read when the library is loaded
+
+switch (positionals[0]) {
+  case "ops": {
+    const { benchOps } = await import("./ops.js");
+    await benchOps(values);
+    break;
+  }
+  default:
+    console.error(`there is no bench ${positionals[0] ?? ""}; there is: ops`);
+    process.exitCode = 2;
+}

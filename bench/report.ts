@@ -1,0 +1,78 @@
+import type { OpResult } from "./ops.js";
+
+export interface Machine {
+  cpu: string;
+  memoryGB: number;
+  isa: string;
+  threads: number;
+  node: string;
+  torch: string | undefined;
+}
+
+/** Seconds of one run over several samples. */
+export interface Timing {
+  median: number;
+  min: number;
+  /** Distance of the quartiles, as a share of the median. */
+  spread: number;
+  samples: number;
+}
+
+export function timingOf(seconds: readonly number[]): Timing {
+  const sorted = seconds.toSorted((a, b) => a - b);
+  const quantile = (q: number): number => {
+    const at = q * (sorted.length - 1);
+    const low = sorted[Math.floor(at)]!;
+    return low + (at % 1) * (sorted[Math.ceil(at)]! - low);
+  };
+  const median = quantile(0.5);
+  return {
+    median,
+    min: sorted[0]!,
+    spread: (quantile(0.75) - quantile(0.25)) / median,
+    samples: sorted.length,
+  };
+}
+
+export function printTable(machine: Machine, results: readonly OpResult[]): void {
+  const { cpu, isa, threads, node, torch } = machine;
+  console.log(
+    `${cpu}, ${isa}, ${threads} threads, Node ${node}${torch ? `, PyTorch ${torch}` : ""}`,
+  );
+  const header = ["case", "pass", "ms", "min", "spread", "call µs", "GFLOP/s", "GB/s", "of peak"];
+  if (torch) header.push("PyTorch ms", "times faster");
+  const lines = results.map((result) => [
+    result.case,
+    result.pass === "backward" ? "with backward" : result.pass,
+    milliseconds(result.ours.median),
+    milliseconds(result.ours.min),
+    percent(result.ours.spread),
+    result.callMicroseconds.toFixed(1),
+    result.gflops?.toFixed(1) ?? "",
+    Number.isNaN(result.gigabytesPerSecond) ? "" : result.gigabytesPerSecond.toFixed(1),
+    Number.isNaN(result.shareOfPeak) ? "" : percent(result.shareOfPeak),
+    ...(torch
+      ? result.torch
+        ? [milliseconds(result.torch.median), (result.torch.median / result.ours.median).toFixed(2)]
+        : ["", ""]
+      : []),
+  ]);
+  const widths = header.map((title, i) =>
+    Math.max(title.length, ...lines.map((line) => line[i]!.length)),
+  );
+  for (const line of [header, ...lines])
+    console.log(
+      line
+        .map((cell, i) => (i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+        .join("  ")
+        .trimEnd(),
+    );
+  const ratios = results.flatMap(({ ours, torch }) => (torch ? [torch.median / ours.median] : []));
+  if (ratios.length > 0) {
+    const mean = Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
+    console.log(`geometric mean over ${ratios.length}: ${mean.toFixed(2)} times PyTorch's speed`);
+  }
+}
+
+const milliseconds = (seconds: number): string => (seconds * 1e3).toPrecision(4);
+const percent = (share: number): string => `${(share * 100).toFixed(0)} %`;

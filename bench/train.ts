@@ -1,0 +1,112 @@
+/**
+ * Training steps of a small causal encoder at the paper's sizes, and what they leave of the event loop.
+ *
+ *     npm run bench -- train [--steps N] [--json FILE]
+ */
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import {
+  AdamW,
+  add,
+  causalMask,
+  crossEntropy,
+  Embedding,
+  LayerNorm,
+  Linear,
+  Module,
+  memory,
+  Pacer,
+  resetPeakMemory,
+  type Tensor,
+  TransformerBlock,
+  tensor,
+  tidy,
+  valueAndGrad,
+} from "../src/index.js";
+
+const batch = 128;
+const length = 50;
+const width = 128;
+const items = 9742;
+
+class Encoder extends Module {
+  readonly items = new Embedding(items, width);
+  readonly positions = new Embedding(length, width);
+  readonly blocks = Array.from({ length: 2 }, () => new TransformerBlock(width, { heads: 8 }));
+  readonly norm = new LayerNorm(width);
+  readonly head = new Linear(width, items, { bias: false });
+
+  loss(ids: Tensor, targets: Tensor, places: Tensor): Tensor {
+    const mask = causalMask(length);
+    let x = add(this.items.forward(ids), this.positions.forward(places));
+    for (const block of this.blocks) x = block.forward(x, mask);
+    return crossEntropy(this.head.forward(this.norm.forward(x)), targets);
+  }
+}
+
+export interface TrainResult {
+  /** Milliseconds, median and fastest of all steps. */
+  stepMs: { median: number; min: number };
+  /** How long the JavaScript thread was busy with one step, median. */
+  javascriptMs: number;
+  /** History events that went through the model. */
+  eventsPerSecond: number;
+  /** How late a timer fired while training. */
+  eventLoopDelayMs: { p50: number; p99: number; max: number };
+  peakMiB: number;
+}
+
+/** Trains for `steps` steps after five of warm-up. */
+export async function benchTraining(steps: number): Promise<TrainResult> {
+  const model = new Encoder();
+  const optimizer = new AdamW(model.trainable(), { learningRate: 1e-3 });
+  const pacer = new Pacer();
+  const shape = [batch, length];
+  const ids = Int32Array.from({ length: batch * length }, (_, i) => (i * 7919) % items);
+  const x = tensor(ids, { shape });
+  const y = tensor(
+    ids.map((id) => (id * 31 + 7) % items),
+    { shape },
+  );
+  const places = tensor(Int32Array.from({ length }, (_, i) => i));
+  const busy: number[] = [];
+  const ends: number[] = [];
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  for (let step = -5; step < steps; step++) {
+    if (step === 0) {
+      await pacer.finish();
+      resetPeakMemory();
+      delay.enable();
+      ends.push(performance.now());
+    }
+    const begin = performance.now();
+    tidy(() => {
+      const { gradients } = valueAndGrad(model.trainable(), () => model.loss(x, y, places));
+      optimizer.step(gradients, { clipNorm: 1 });
+    });
+    if (step >= 0) busy.push(performance.now() - begin);
+    await pacer.next();
+    if (step >= 0) ends.push(performance.now());
+  }
+  await pacer.finish();
+  delay.disable();
+  const total = performance.now() - ends[0]!;
+  const stepTimes = ends
+    .slice(1)
+    .map((end, i) => end - ends[i]!)
+    .sort((a, b) => a - b);
+  const result: TrainResult = {
+    stepMs: { median: stepTimes[stepTimes.length >> 1]!, min: stepTimes[0]! },
+    javascriptMs: busy.sort((a, b) => a - b)[busy.length >> 1]!,
+    eventsPerSecond: (steps * batch * length) / (total / 1e3),
+    eventLoopDelayMs: {
+      p50: delay.percentile(50) / 1e6,
+      p99: delay.percentile(99) / 1e6,
+      max: delay.max / 1e6,
+    },
+    peakMiB: memory().peakBytes / 2 ** 20,
+  };
+  model.dispose();
+  optimizer.dispose();
+  for (const t of [x, y, places]) t.dispose();
+  return result;
+}
