@@ -44,18 +44,14 @@ struct Gemm {
 // T is float or double.
 
 // Of a [k, n] operand rearranged for the register tiles of this machine. Aligned to 64 by the caller.
-template <class T>
-size_t gemm_packed_bytes(int64_t n, int64_t k);
+template <class T> size_t gemm_packed_bytes(int64_t n, int64_t k);
 
 // Reads n, k and b of `gemm`.
-template <class T>
-void gemm_pack_b(const Gemm& gemm, void* packed);
+template <class T> void gemm_pack_b(const Gemm& gemm, void* packed);
 
 // Reads everything but the pointers' targets: the shape, the strides, and which pointers are set.
-template <class T>
-size_t gemm_scratch_bytes(const Gemm& gemm);
+template <class T> size_t gemm_scratch_bytes(const Gemm& gemm);
 
-template <class T>
-void gemm(const Gemm& gemm);
+template <class T> void gemm(const Gemm& gemm);
 
 }  // namespace userllm

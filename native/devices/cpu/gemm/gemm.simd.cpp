@@ -32,37 +32,26 @@ constexpr int64_t kBlockK = 768;
 constexpr int64_t kAheadK = 64;      // steps of k between bursts of prefetches
 constexpr int64_t kPackRows = 8;     // of a [k, n] operand that are packed together
 constexpr int64_t kAheadPack = 8;    // rows that packing prefetches ahead
-#ifndef SB
-#define SB 16
-#endif
-constexpr int64_t kSlabBlocks = SB;   // row blocks of a transposed A that are packed together
-constexpr int kDotStrip = 64;       // columns of C that inner products finish together
+constexpr int64_t kSlabBlocks = 16;  // row blocks of a transposed A that are packed together
+constexpr int kDotStrip = 64;        // columns of C that inner products finish together
 
-template <class T>
-struct VectorOf {
+template <class T> struct VectorOf {
   typedef T type __attribute__((vector_size(kVectorBytes)));
 };
-template <class T>
-using Vec = typename VectorOf<T>::type;
-template <class T>
-constexpr int kLanes = kVectorBytes / sizeof(T);
-template <class T>
-constexpr int kColumns = kVectors* kLanes<T>;
+template <class T> using Vec = typename VectorOf<T>::type;
+template <class T> constexpr int kLanes = kVectorBytes / sizeof(T);
+template <class T> constexpr int kColumns = kVectors * kLanes<T>;
 
 inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-template <class T>
-inline Vec<T> load(const T* from) {
+template <class T> inline Vec<T> load(const T* from) {
   Vec<T> v;
   __builtin_memcpy(&v, from, sizeof v);
   return v;
 }
 
-template <class T>
-inline void store(T* to, Vec<T> v) {
-  __builtin_memcpy(to, &v, sizeof v);
-}
+template <class T> inline void store(T* to, Vec<T> v) { __builtin_memcpy(to, &v, sizeof v); }
 
 // The first `count` lanes; the others load as zero and are not touched in memory.
 #if defined(USER_LLM_ISA_AVX512)
@@ -83,20 +72,16 @@ alignas(32) constexpr int kMasks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 inline __m256i mask32(int count) { return _mm256_loadu_si256((const __m256i*)(kMasks + 8 - count)); }
 inline __m256i mask64(int count) { return _mm256_loadu_si256((const __m256i*)(kMasks + 8 - 2 * count)); }
 inline Vec<float> load(const float* from, int count) { return (Vec<float>)_mm256_maskload_ps(from, mask32(count)); }
-inline Vec<double> load(const double* from, int count) {
-  return (Vec<double>)_mm256_maskload_pd(from, mask64(count));
-}
+inline Vec<double> load(const double* from, int count) { return (Vec<double>)_mm256_maskload_pd(from, mask64(count)); }
 inline void store(float* to, Vec<float> v, int count) { _mm256_maskstore_ps(to, mask32(count), (__m256)v); }
 inline void store(double* to, Vec<double> v, int count) { _mm256_maskstore_pd(to, mask64(count), (__m256d)v); }
 #else
-template <class T>
-inline Vec<T> load(const T* from, int count) {
+template <class T> inline Vec<T> load(const T* from, int count) {
   Vec<T> v{};
   for (int i = 0; i < count; ++i) v[i] = from[i];
   return v;
 }
-template <class T>
-inline void store(T* to, Vec<T> v, int count) {
+template <class T> inline void store(T* to, Vec<T> v, int count) {
   for (int i = 0; i < count; ++i) to[i] = v[i];
 }
 #endif
@@ -125,13 +110,21 @@ inline float exp_of_gelu(float x) {
   return scale * p;
 }
 
-inline double exp_of_gelu(double x) {
-  return __builtin_exp(-1.5957691216057308 * (x + 0.044715 * (x * x * x)));
+inline double exp_of_gelu(double x) { return __builtin_exp(-1.5957691216057308 * (x + 0.044715 * (x * x * x))); }
+
+#if defined(USER_LLM_ISA_AVX512)
+// Division takes 16 cycles here. One Newton step makes the reciprocal of 14 bits good to about 27.
+inline Vec<float> divide(Vec<float> x, Vec<float> by) {
+  const Vec<float> r = (Vec<float>)_mm512_rcp14_ps((__m512)by);
+  return x * (r + r * (1.f - by * r));
 }
+inline Vec<double> divide(Vec<double> x, Vec<double> by) { return x / by; }
+#else
+template <class V> inline V divide(V x, V by) { return x / by; }
+#endif
 
 // x / (1 + exp(-2u)), which equals x/2 (1 + tanh u) without its cancellation.
-template <class T>
-inline Vec<T> gelu_tanh(Vec<T> x) {
+template <class T> inline Vec<T> gelu_tanh(Vec<T> x) {
   // The float exponential is bounded: from here on the result is x, or zero to 1e-27. NaN goes on by x.
   constexpr T kBound = sizeof(T) == 4 ? 9 : 20;
   const Vec<T> low = Vec<T>{} - kBound, high = Vec<T>{} + kBound;
@@ -141,7 +134,7 @@ inline Vec<T> gelu_tanh(Vec<T> x) {
 #pragma GCC unroll 1  // so that the compiler makes vectors of it, and not first scalars
   for (int i = 0; i < kLanes<T>; ++i) lanes[i] = exp_of_gelu(lanes[i]);
   e = load(lanes);
-  return x / (1 + e);
+  return divide(x, 1 + e);
 }
 
 // What is left to do with sums over k for rows m.. and columns n..: they are in values[row * value_stride + column].
@@ -168,8 +161,8 @@ void finish(const Gemm& g, const T* values, int64_t value_stride, int64_t m, int
       finish_vector(j, [](const T* from) { return load(from); }, [](T* to, Vec<T> v) { store(to, v); });
     if (j < columns) {
       const int rest = static_cast<int>(columns - j);
-      finish_vector(j, [rest](const T* from) { return load(from, rest); },
-                    [rest](T* to, Vec<T> v) { store(to, v, rest); });
+      finish_vector(
+          j, [rest](const T* from) { return load(from, rest); }, [rest](T* to, Vec<T> v) { store(to, v, rest); });
     }
   }
 }
@@ -190,8 +183,7 @@ struct Prefetch {
   }
 };
 
-template <class T>
-struct Tile {
+template <class T> struct Tile {
   const T* a;  // element (i, k) at a[i * a_row + k * a_k]
   int64_t a_row, a_k;
   const T* b;  // row k of the panel at b[k * b_k]
@@ -207,8 +199,7 @@ struct Tile {
   int64_t ahead_lines;
 };
 
-template <class T, int kR, int kV, bool kPartial>
-void tile(const Tile<T>& t) {
+template <class T, int kR, int kV, bool kPartial> void tile(const Tile<T>& t) {
   const int lanes = t.lanes;
   const auto load_at = [lanes](const T* from, int j) {
     return kPartial && j == kV - 1 ? load(from + j * kLanes<T>, lanes) : load(from + j * kLanes<T>);
@@ -229,33 +220,33 @@ void tile(const Tile<T>& t) {
   const T* b = t.b;
   for (int64_t left = t.k; left > 0; left -= kAheadK) {
     t.ahead->step(t.ahead_lines);
-  for (int64_t k = min(left, kAheadK); k > 0; --k) {
-    Vec<T> row[kV];
+    for (int64_t k = min(left, kAheadK); k > 0; --k) {
+      Vec<T> row[kV];
 #pragma GCC unroll 8
-    for (int j = 0; j < kV; ++j) row[j] = load_at(b, j);
+      for (int j = 0; j < kV; ++j) row[j] = load_at(b, j);
 #pragma GCC unroll 16
-    for (int i = 0; i < kR; ++i) {
-      const T factor = a[i / 3][i % 3 * a_row];
+      for (int i = 0; i < kR; ++i) {
+        const T factor = a[i / 3][i % 3 * a_row];
 #pragma GCC unroll 8
-      for (int j = 0; j < kV; ++j) sum[i][j] += factor * row[j];
+        for (int j = 0; j < kV; ++j) sum[i][j] += factor * row[j];
+      }
+#pragma GCC unroll 8
+      for (int i = 0; i < (kR + 2) / 3; ++i) a[i] += a_k;
+      b += b_k;
     }
-#pragma GCC unroll 8
-    for (int i = 0; i < (kR + 2) / 3; ++i) a[i] += a_k;
-    b += b_k;
-  }
   }
 
-  if (t.alpha != 1) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kR; ++i)
-#pragma GCC unroll 8
-      for (int j = 0; j < kV; ++j) sum[i][j] *= t.alpha;
-  }
+  // One expression, or some heights would round twice and others once.
   if (t.addend) {
 #pragma GCC unroll 16
     for (int i = 0; i < kR; ++i)
 #pragma GCC unroll 8
-      for (int j = 0; j < kV; ++j) sum[i][j] += load_at(t.addend + i * t.c_row, j);
+      for (int j = 0; j < kV; ++j) sum[i][j] = sum[i][j] * t.alpha + load_at(t.addend + i * t.c_row, j);
+  } else if (t.alpha != 1) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kR; ++i)
+#pragma GCC unroll 8
+      for (int j = 0; j < kV; ++j) sum[i][j] *= t.alpha;
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kR; ++i)
@@ -269,32 +260,27 @@ void tile(const Tile<T>& t) {
     }
 }
 
-template <class T>
-using TileFunction = void (*)(const Tile<T>&);
+template <class T> using TileFunction = void (*)(const Tile<T>&);
 
 // By vectors, whether the last one is partial, and rows, each less one.
-template <class T>
-struct TileTable {
+template <class T> struct TileTable {
   TileFunction<T> of[kVectors][2][kRows];
 };
 
-template <class T, int kV, int kR>
-constexpr void fill_rows(TileTable<T>& table) {
+template <class T, int kV, int kR> constexpr void fill_rows(TileTable<T>& table) {
   table.of[kV - 1][0][kR - 1] = tile<T, kR, kV, false>;
   table.of[kV - 1][1][kR - 1] = tile<T, kR, kV, true>;
   if constexpr (kR > 1) fill_rows<T, kV, kR - 1>(table);
 }
 
-template <class T, int kV = kVectors>
-constexpr TileTable<T> make_tile_table() {
+template <class T, int kV = kVectors> constexpr TileTable<T> make_tile_table() {
   TileTable<T> table{};
   if constexpr (kV > 1) table = make_tile_table<T, kV - 1>();
   fill_rows<T, kV, kRows>(table);
   return table;
 }
 
-template <class T>
-constexpr TileTable<T> kTiles = make_tile_table<T>();
+template <class T> constexpr TileTable<T> kTiles = make_tile_table<T>();
 
 // Rows [m[0], m[blocks]) of a transposed A, k steps of them from `a` on, as slab[block][k][kRows].
 template <class T>
@@ -320,8 +306,7 @@ void pack_slab(const T* a, int64_t row_stride, int64_t m_all, int64_t k, const i
 }
 
 // A range of C over a block of k, a few row blocks at a time.
-template <class T>
-struct Step {
+template <class T> struct Step {
   const Gemm& g;
   const GemmPanels& panels;
   const GemmRange& range;
@@ -364,8 +349,7 @@ struct Step {
   }
 };
 
-template <class T>
-void tiles(const Gemm& g, const GemmPanels& panels, const GemmRange& range, void* slab_memory) {
+template <class T> void tiles(const Gemm& g, const GemmPanels& panels, const GemmRange& range, void* slab_memory) {
   T* const slab = static_cast<T*>(slab_memory);
   const int64_t rows = range.m_end - range.m_begin, row_blocks = ceil_div(rows, kRows);
   const int64_t first_panel = range.n_begin / kColumns<T>, last_panel = ceil_div(range.n_end, kColumns<T>);
@@ -398,12 +382,16 @@ void tiles(const Gemm& g, const GemmPanels& panels, const GemmRange& range, void
         // The slab stays in the second-level cache, and a panel with it while the slab's row blocks pass by.
         pack_slab(a, g.a_row_stride, g.m, k, m, blocks, slab);
         t.a_row = 1, t.a_k = kRows;
-        const int64_t panel_bytes = k * kColumns<T> * int64_t{sizeof(T)};
-        t.ahead_lines = ceil_div(ceil_div(panel_bytes, 64), blocks * ceil_div(k, kAheadK));
+        // While the tiles of one panel run, the next panel comes from memory.
+        const bool packed = panels.k_stride == kColumns<T>;
+        const int64_t lines = ceil_div(k * kColumns<T> * int64_t{sizeof(T)}, 64);
+        t.ahead_lines = ceil_div(lines, blocks * ceil_div(k, kAheadK));
         for (int64_t panel = first_panel; panel < last_panel; ++panel) {
-          if (panel + 1 < last_panel && panels.k_stride == kColumns<T>)
+          if (panel + 1 < last_panel) {
             ahead = {static_cast<const T*>(panels.data) + (panel + 1) * panels.panel_stride + k_begin * panels.k_stride,
-                     0, panel_bytes, 1};
+                     panels.k_stride * int64_t{sizeof(T)}, kColumns<T> * int64_t{sizeof(T)}, k};
+            if (packed) ahead.row_bytes = lines * 64, ahead.rows = 1;
+          }
           for (int64_t i = 0; i < blocks; ++i) {
             t.a = slab + i * k * kRows;
             if (i + 1 < blocks) step.prefetch_c(m[i + 1], m[i + 2] - m[i + 1], panel);
@@ -420,8 +408,8 @@ void tiles(const Gemm& g, const GemmPanels& panels, const GemmRange& range, void
         t.a = a + m[i] * g.a_row_stride;
         if (first + i + 1 < row_blocks)
           ahead = {a + m[i + 1] * g.a_row_stride, g.a_row_stride * int64_t{sizeof(T)}, k * int64_t{sizeof(T)}, kRows};
-        t.ahead_lines = ceil_div(ahead.rows * ceil_div(ahead.row_bytes, 64),
-                                 (last_panel - first_panel) * ceil_div(k, kAheadK));
+        t.ahead_lines =
+            ceil_div(ahead.rows * ceil_div(ahead.row_bytes, 64), (last_panel - first_panel) * ceil_div(k, kAheadK));
         for (int64_t panel = first_panel; panel < last_panel; ++panel) {
           if (panel + 1 < last_panel) step.prefetch_c(m[i], height, panel + 1);
           step.run(t, panel, m[i], height);
@@ -475,17 +463,14 @@ void dot_tile(const T* a, int64_t a_row, const T* b, int64_t b_row, int64_t k, T
     for (int j = 0; j < kC; ++j) values[i * kDotStrip + j] = horizontal_sum(sum[i][j]);
 }
 
-template <class T>
-using DotFunction = void (*)(const T*, int64_t, const T*, int64_t, int64_t, T*);
+template <class T> using DotFunction = void (*)(const T*, int64_t, const T*, int64_t, int64_t, T*);
 
 // By rows and columns, each less one.
-template <class T>
-struct DotTable {
+template <class T> struct DotTable {
   DotFunction<T> of[kDotRows][kDotColumns];
 };
 
-template <class T, int kR, int kC>
-constexpr void fill_dots(DotTable<T>& table) {
+template <class T, int kR, int kC> constexpr void fill_dots(DotTable<T>& table) {
   table.of[kR - 1][kC - 1] = dot_tile<T, kR, kC>;
   if constexpr (kC > 1)
     fill_dots<T, kR, kC - 1>(table);
@@ -493,18 +478,15 @@ constexpr void fill_dots(DotTable<T>& table) {
     fill_dots<T, kR - 1, kDotColumns>(table);
 }
 
-template <class T>
-constexpr DotTable<T> make_dot_table() {
+template <class T> constexpr DotTable<T> make_dot_table() {
   DotTable<T> table{};
   fill_dots<T, kDotRows, kDotColumns>(table);
   return table;
 }
 
-template <class T>
-constexpr DotTable<T> kDots = make_dot_table<T>();
+template <class T> constexpr DotTable<T> kDots = make_dot_table<T>();
 
-template <class T>
-void dots(const Gemm& g, const GemmRange& range) {
+template <class T> void dots(const Gemm& g, const GemmRange& range) {
   alignas(64) T values[kDotRows * kDotStrip];
   const T* a = static_cast<const T*>(g.a);
   const T* b = static_cast<const T*>(g.b);
@@ -527,8 +509,7 @@ void dots(const Gemm& g, const GemmRange& range) {
 
 // ---- Sums of the pieces of k
 
-template <class T>
-void sum(const Gemm& g, const void* parts, int64_t count, int64_t stride, const GemmRange& range) {
+template <class T> void sum(const Gemm& g, const void* parts, int64_t count, int64_t stride, const GemmRange& range) {
   constexpr int64_t kStrip = 512;
   alignas(64) T values[kStrip];
   for (int64_t m = range.m_begin; m < range.m_end; ++m)
@@ -596,8 +577,7 @@ inline void transpose(const float* from, int64_t from_stride, int64_t rows, int6
   const __m256i mask = mask32(static_cast<int>(columns));
   __m256 r[8], t[8];
 #pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i)
-    r[i] = i < rows ? _mm256_maskload_ps(from + i * from_stride, mask) : _mm256_setzero_ps();
+  for (int i = 0; i < 8; ++i) r[i] = i < rows ? _mm256_maskload_ps(from + i * from_stride, mask) : _mm256_setzero_ps();
 #pragma GCC unroll 8
   for (int i = 0; i < 8; i += 2) {
     t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
@@ -622,8 +602,7 @@ inline void transpose(const float* from, int64_t from_stride, int64_t rows, int6
 }
 #endif
 
-template <class T>
-void pack(const Gemm& g, void* packed, int64_t first, int64_t last) {
+template <class T> void pack(const Gemm& g, void* packed, int64_t first, int64_t last) {
   const T* b = static_cast<const T*>(g.b);
   T* to = static_cast<T*>(packed);
   const auto to_panel = [&](int64_t panel, int64_t k_begin, int64_t k_end) {
@@ -638,8 +617,7 @@ void pack(const Gemm& g, void* packed, int64_t first, int64_t last) {
         for (int64_t k = k_begin; k < k_end; ++k) store(rows + k * kColumns<T>, load(b + k * g.b_row_stride + n));
       else
         for (int64_t k = k_begin; k < k_end; ++k)
-          store(rows + k * kColumns<T>,
-                width ? load(b + k * g.b_row_stride + n, static_cast<int>(width)) : Vec<T>{});
+          store(rows + k * kColumns<T>, width ? load(b + k * g.b_row_stride + n, static_cast<int>(width)) : Vec<T>{});
     }
   };
   // Along the rows of the stored matrix, which memory is fastest at.
@@ -651,8 +629,8 @@ void pack(const Gemm& g, void* packed, int64_t first, int64_t last) {
 }
 
 template <class T>
-constexpr GemmKernels kKernels = {kRows, kColumns<T>, kBlockK, kSlabBlocks * kRows * kBlockK * int64_t{sizeof(T)},
-                                  tiles<T>, dots<T>, sum<T>, pack<T>};
+constexpr GemmKernels kKernels = {kRows,    kColumns<T>, kBlockK, kSlabBlocks * kRows * kBlockK * int64_t{sizeof(T)},
+                                  tiles<T>, dots<T>,     sum<T>,  pack<T>};
 
 }  // namespace
 
