@@ -1,6 +1,6 @@
 import { ShapeError, UsageError } from "../errors.js";
 import { onesLike } from "../ops/index.js";
-import type { Synchronous } from "../tensor/memory.js";
+import { type Synchronous, tidy } from "../tensor/memory.js";
 import { formatShape, Tensor } from "../tensor/tensor.js";
 import { differentiate } from "./differentiate.js";
 import type { Parameter } from "./parameter.js";
@@ -68,9 +68,7 @@ export function grad<P extends Differentiable>(
   parameters: Iterable<P>,
   body: () => Tensor,
 ): Gradients<P> {
-  const { loss, gradients } = valueAndGrad(parameters, body);
-  loss.dispose();
-  return gradients;
+  return tidy(() => valueAndGrad(parameters, body).gradients);
 }
 
 const valueOf = (of: Differentiable): Tensor => (of instanceof Tensor ? of : of.value);
