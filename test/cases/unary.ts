@@ -55,8 +55,9 @@ const functions: Readonly<Record<string, Function>> = {
   log: { run: log, of: Math.log, torch: "x.log()", range: [0.1, 9], composed: true, bench: true },
   sin: { run: sin, of: Math.sin, torch: "x.sin()" },
   cos: { run: cos, of: Math.cos, torch: "x.cos()" },
-  tanh: { run: tanh, of: Math.tanh, torch: "x.tanh()", bench: true },
-  sigmoid: { run: sigmoid, of: logistic, torch: "x.sigmoid()", bench: true },
+  // Where the result is close to 1, 1 - tanh² cancels.
+  tanh: { run: tanh, of: Math.tanh, torch: "x.tanh()", range: [-2, 2], bench: true },
+  sigmoid: { run: sigmoid, of: logistic, torch: "x.sigmoid()", range: [-4, 4], bench: true },
   relu: { run: relu, of: (x) => (x < 0 ? 0 : x), torch: "x.relu()", bench: true },
   silu: { run: silu, of: (x) => x * logistic(x), torch: "F.silu(x)", bench: true },
   gelu: {

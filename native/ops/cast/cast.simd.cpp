@@ -3,16 +3,14 @@
 namespace userllm {
 namespace {
 
-struct BFloat16 {
-  uint16_t bits;
-};
+enum class BFloat16 : uint16_t {};
 
 template <class T> inline T number(T x) { return x; }
-inline float number(BFloat16 x) { return __builtin_bit_cast(float, uint32_t(x.bits) << 16); }
+inline float number(BFloat16 x) { return __builtin_bit_cast(float, uint32_t(x) << 16); }
 
 // Selects instead of branches, so that the loop is vectorised: the conversion sees a number that fits.
 template <class To, class From> inline To whole(From x, From lowest, From highest, To least, To most) {
-  const From inside = x > lowest && x < highest ? x : From(0);
+  const From inside = (x > lowest) & (x < highest) ? x : From(0);
   return x >= highest ? most : x <= lowest ? least : To(inside);
 }
 
@@ -27,7 +25,7 @@ template <> struct Convert<BFloat16> {
   template <class From> static BFloat16 of(From x) {
     const uint32_t u = __builtin_bit_cast(uint32_t, float(number(x)));
     const uint32_t nan = (u >> 16) | 0x40, rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
-    return {uint16_t((u & 0x7fffffff) > 0x7f800000 ? nan : rounded)};
+    return BFloat16((u & 0x7fffffff) > 0x7f800000 ? nan : rounded);
   }
 };
 template <> struct Convert<int32_t> {

@@ -3,27 +3,24 @@
 namespace userllm {
 namespace {
 
+// A mask instead of a branch.
+template <class T> inline T pick(uint8_t condition, T a, T b) {
+  const T mask = T(-T(condition != 0));
+  return T((a & mask) | (b & T(~mask)));
+}
+
 template <class T>
-inline void where(const uint8_t* condition, const T* a, const T* b, T* __restrict to, int64_t rows, int64_t width,
-                  WhereSteps steps) {
+void where(const uint8_t* condition, const T* a, const T* b, T* __restrict to, int64_t rows, int64_t width,
+           WhereSteps steps) {
   for (; rows > 0; --rows, condition += steps.condition_row, a += steps.a_row, b += steps.b_row, to += width)
     if (steps.condition && steps.a && steps.b)
-      for (int64_t i = 0; i < width; ++i) {
-        const T x = a[i], y = b[i];
-        to[i] = condition[i] ? x : y;
-      }
+      for (int64_t i = 0; i < width; ++i) to[i] = pick(condition[i], a[i], b[i]);
     else if (steps.condition && steps.a)
-      for (int64_t i = 0; i < width; ++i) {
-        const T x = a[i];
-        to[i] = condition[i] ? x : *b;
-      }
+      for (int64_t i = 0; i < width; ++i) to[i] = pick(condition[i], a[i], *b);
     else if (steps.condition && steps.b)
-      for (int64_t i = 0; i < width; ++i) {
-        const T y = b[i];
-        to[i] = condition[i] ? *a : y;
-      }
+      for (int64_t i = 0; i < width; ++i) to[i] = pick(condition[i], *a, b[i]);
     else
-      for (int64_t i = 0; i < width; ++i) to[i] = condition[i * steps.condition] ? a[i * steps.a] : b[i * steps.b];
+      for (int64_t i = 0; i < width; ++i) to[i] = pick(condition[i * steps.condition], a[i * steps.a], b[i * steps.b]);
 }
 
 }  // namespace
