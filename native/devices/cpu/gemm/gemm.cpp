@@ -25,6 +25,8 @@ constexpr int64_t kFewRows = 96, kFewColumns = 8, kShortDot = 64;
 constexpr int64_t kFewTransposed = 16;
 // A [k, n] operand is read where it lies for few rows, or when it stays in the first-level cache anyway.
 constexpr int64_t kDirectRows = 24, kDirectElements = 4096;
+// Up to here a thread packs the columns of B that it multiplies: fetching them from another core costs more.
+constexpr int64_t kOwnPackRows = 256;
 // k is cut into pieces of at least kPieceK while there are fewer than kPieceUnits units of C to share out.
 constexpr int64_t kPieceK = 512, kPieceUnits = 32, kUnitRows = 96, kUnitColumns = 192;
 
@@ -71,6 +73,7 @@ Gemm fold_batch(const Gemm& g) {
 struct Plan {
   enum { kTiles, kDots } kernel = kTiles;
   bool pack = false;
+  bool pack_own = false;     // a task packs its own columns, and has all rows
   bool whole_items = false;  // a task does whole batch items, else items follow each other
   int64_t pieces = 1;        // of k
   int64_t packed_bytes = 0, piece_bytes = 0, slab_bytes = 0;
@@ -87,6 +90,7 @@ template <class T> Plan make_plan(const Gemm& g) {
     plan.pieces = std::clamp(std::min(g.k / kPieceK, kPieceUnits / units), int64_t{1}, int64_t{64});
     plan.pack = !g.packed_b && (g.b_transposed || (g.m > kDirectRows && g.n * g.k > kDirectElements));
   }
+  plan.pack_own = plan.pack && plan.pieces == 1 && g.m <= kOwnPackRows;
   const int64_t work = g.m * g.n * g.k;
   plan.whole_items = g.batch > 1 && plan.pieces == 1 && (work < kWholeItem || g.batch >= 16) &&
                      g.n * g.k * static_cast<int64_t>(sizeof(T)) <= kGroupBytes;
@@ -158,7 +162,7 @@ template <class T> GemmPanels panels_of(const Gemm& g, const void* packed) {
 
 // Cuts [m, n] into a grid of ranges: run(piece, range, slot) for each, `pieces` times. The ranges of one column of the
 // grid share a part of B, and follow each other.
-template <class T, class F> void for_ranges(const Gemm& g, int64_t pieces, const F& run) {
+template <class T, class F> void for_ranges(const Gemm& g, int64_t pieces, const F& run, bool all_rows = false) {
   const GemmKernels& kernel = kernels<T>();
   const int64_t row_blocks = ceil_div(g.m, kernel.rows), panels = ceil_div(g.n, kernel.columns);
   const int64_t work = g.m * g.n * g.k;
@@ -168,10 +172,11 @@ template <class T, class F> void for_ranges(const Gemm& g, int64_t pieces, const
     const int64_t range_blocks = kRangeBlocks * std::min(ceil_div(g.k, kernel.block_k), int64_t{4});
     // A transposed A is packed again for every column of the grid, and its panels pass by one at a time.
     if (!g.a_transposed) column_tasks = ceil_div(panels, std::max(kGroupBytes / panel_bytes, int64_t{1}));
-    row_tasks = std::clamp(work / column_tasks / kTaskWork, int64_t{1}, ceil_div(row_blocks, range_blocks));
+    if (!all_rows)
+      row_tasks = std::clamp(work / column_tasks / kTaskWork, int64_t{1}, ceil_div(row_blocks, range_blocks));
     const int64_t wanted = 2 * thread_count();
     const auto cut_rows = [&] {
-      row_tasks = std::clamp(ceil_div(wanted, column_tasks * pieces), row_tasks, row_blocks);
+      if (!all_rows) row_tasks = std::clamp(ceil_div(wanted, column_tasks * pieces), row_tasks, row_blocks);
     };
     if (g.m >= g.n) cut_rows();
     column_tasks = std::clamp(ceil_div(wanted, row_tasks * pieces), column_tasks, panels);
@@ -203,17 +208,20 @@ template <class T> void run_item(const Gemm& g, const Plan& plan) {
     for_ranges<T>(g, 1, [&](int64_t, const GemmRange& range, int64_t) { kernel.dots(g, range); });
     return;
   }
-  const void* packed = g.packed_b;
-  if (plan.pack) {
-    pack_in_parallel<T>(g, g.scratch);
-    packed = g.scratch;
-  }
+  const void* packed = plan.pack ? g.scratch : g.packed_b;
+  if (plan.pack && !plan.pack_own) pack_in_parallel<T>(g, g.scratch);
   const GemmPanels panels = panels_of<T>(g, packed);
   char* parts = static_cast<char*>(g.scratch) + plan.packed_bytes;
   const auto slab_of = [&](int64_t slot) { return parts + plan.pieces * plan.piece_bytes + slot * plan.slab_bytes; };
   if (plan.pieces == 1) {
     for_ranges<T>(
-        g, 1, [&](int64_t, const GemmRange& range, int64_t slot) { kernel.tiles(g, panels, range, slab_of(slot)); });
+        g, 1,
+        [&](int64_t, const GemmRange& range, int64_t slot) {
+          if (plan.pack_own)
+            kernel.pack(g, g.scratch, range.n_begin / kernel.columns, ceil_div(range.n_end, kernel.columns));
+          kernel.tiles(g, panels, range, slab_of(slot));
+        },
+        plan.pack_own);
     return;
   }
   Gemm whole = g;
