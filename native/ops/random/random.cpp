@@ -31,9 +31,10 @@ constexpr double kMost = std::numeric_limits<float>::max();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kTo32 = 1 / 4294967296.0;
 
+constexpr int64_t kWords = 2048;  // of one task
+
 // Calls body(words, first element, elements) for pieces of the result; there are `per_element` words for each.
 template <class Body> void with_words(const Call& c, int64_t per_element, const Body& body) {
-  constexpr int64_t kWords = 2048;
   const uint64_t call = uint64_t(c.integer(kCall)), key = philox_key(c.in(kState).as<const int32_t>());
   const int64_t elements = kWords / per_element;
   parallel_ranges(c.out(0).count(), elements, [&](int64_t begin, int64_t end) {
@@ -59,6 +60,7 @@ template <class T> void fill(const Call& c) {
   // Rounding must not reach the upper end.
   const T last = width > 0 ? std::nextafter(T(c.number(kB)), T(low)) : T(low);
   with_words(c, sizeof(T) / 4, [&](const uint32_t* words, int64_t begin, int64_t n) {
+    T* const y = c.out(0).as<T>() + begin;
     for (int64_t i = 0; i < n; ++i) {
       double u;
       if constexpr (sizeof(T) == 8)
@@ -66,7 +68,7 @@ template <class T> void fill(const Call& c) {
       else
         u = uniform_of(words[i]);
       const T value = T(low + width * u);
-      c.out(0).as<T>()[begin + i] = value < last ? value : last;
+      y[i] = value < last ? value : last;
     }
   });
 }
@@ -83,7 +85,6 @@ const Register op{{
 }};
 }  // namespace uniform
 
-// Normal: Box and Muller's transform in double, two words to two numbers.
 namespace normal {
 void infer(Infer& c) {
   check_state(c);
@@ -95,13 +96,10 @@ void infer(Infer& c) {
 template <class T> void fill(const Call& c) {
   const double mean = c.number(kA), deviation = c.number(kB);
   with_words(c, 1, [&](const uint32_t* words, int64_t begin, int64_t n) {
+    double numbers[kWords];
+    SIMD_CALL(normal_numbers)(words, numbers, n + n % 2);
     T* const y = c.out(0).as<T>() + begin;
-    for (int64_t i = 0; i < n; i += 2) {
-      const double radius = deviation * std::sqrt(-2 * std::log((words[i] + 0.5) * kTo32));
-      const double angle = 2 * std::numbers::pi * kTo32 * words[i + 1];
-      y[i] = T(mean + radius * std::cos(angle));
-      if (i + 1 < n) y[i + 1] = T(mean + radius * std::sin(angle));
-    }
+    for (int64_t i = 0; i < n; ++i) y[i] = T(mean + deviation * numbers[i]);
   });
 }
 

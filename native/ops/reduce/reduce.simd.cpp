@@ -19,7 +19,7 @@ template <Fold kFold, class V> SIMD_INLINE V join(V a, V b) {
 
 template <Fold kFold, class T> SIMD_INLINE double fold_row(const T* x, int64_t n) {
   constexpr int64_t kLane = kLanes<T>;
-  constexpr int64_t kBlock = 4096;
+  constexpr int64_t kBlock = 4 * 64 * kLane;
   constexpr T kStart = T(kIdentity<kFold>);
   if (n < kLane) {
     T result = kStart;

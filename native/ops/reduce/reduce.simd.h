@@ -5,7 +5,7 @@ namespace userllm {
 
 enum class Fold : int { kSum, kMax, kMin };
 
-// All of n > 0 elements. Sums add up blocks of 4,096 in float lanes, and the blocks in double. NaN propagates.
+// All of n > 0 elements. A lane of a float sum has 64 terms; what they give is added in double. NaN propagates.
 SIMD_DECLARE(double, fold_f32, (Fold fold, const float* x, int64_t n))
 SIMD_DECLARE(double, fold_f64, (Fold fold, const double* x, int64_t n))
 

@@ -16,6 +16,12 @@ template <class T> SIMD_INLINE int64_t find_above(const T* x, int64_t begin, int
     for (int l = 0; l < kLanes<int64_t>; ++l) all &= words[l];
     if (all != -1) break;
   }
+  for (; i + kLane <= n; i += kLane) {
+    const auto words = (Vec<int64_t>)(load(x + i) <= bound);
+    int64_t all = -1;
+    for (int l = 0; l < kLanes<int64_t>; ++l) all &= words[l];
+    if (all != -1) break;
+  }
   while (i < n && x[i] <= bound) ++i;
   return i;
 }
