@@ -48,13 +48,17 @@ export function tidy<T>(body: () => Synchronous<T>): T {
 
 /** Takes tensors out of all scopes: they live until `dispose()` or until they are garbage. */
 export function keep<T>(value: T): T {
-  for (const tensor of tensorsIn(value)) {
-    const scope = scopes.findLast((open) => open.includes(tensor));
-    if (!scope) continue;
-    scope.splice(scope.lastIndexOf(tensor), 1);
-    safetyNet(tensor);
-  }
+  for (const tensor of tensorsIn(value)) if (disown(tensor)) safetyNet(tensor);
   return value;
+}
+
+/** Takes `tensor` from the scope that owns it; false when none does. */
+function disown(tensor: Tensor): boolean {
+  for (let i = scopes.length - 1; i >= 0; i--) {
+    const at = scopes[i]!.lastIndexOf(tensor); // what is kept was mostly made just before
+    if (at >= 0) return scopes[i]!.splice(at, 1).length > 0;
+  }
+  return false;
 }
 
 /** Tensors in `value`: itself, or inside arrays, sets, maps and plain objects. */
