@@ -42,20 +42,23 @@ export async function loadCases(): Promise<CaseList[]> {
   return lists.flat().sort((a, b) => a.op.localeCompare(b.op));
 }
 
-/** Whether the reference's plain loops would take too long. */
-export const tooMuch = ({ spec }: CaseList, options: CaseOptions): boolean =>
-  (spec.work?.(options).flops ?? 0) > 3e7;
-
-/** The inputs of a case; `undefined` when they have more than `limit` elements. */
+/**
+ * The inputs of a case; `undefined` when they have more than `limit` elements, or when the reference's plain loops
+ * would take too long.
+ */
 export function inputsOf(
   { op, spec }: CaseList,
   options: CaseOptions,
   limit = Infinity,
 ): HostTensors | undefined {
+  const { flops = 0, bytes = 0 } = spec.work?.(options) ?? {};
+  if (limit < Infinity && (flops > 3e7 || bytes > 100 * limit)) return undefined;
   try {
     const inputs = spec.inputs(hostRandom(`${op} · ${options.name}`, limit), options);
     for (const { dtype, data } of Object.values(inputs))
       if (dtype === "float") data.set(Float32Array.from(data));
+    // What is made from nothing may be large all the same.
+    if (limit < Infinity && options.bench && elementsOf(inputs) === 0) return undefined;
     return inputs;
   } catch (error) {
     if (error instanceof TooLarge) return undefined;
