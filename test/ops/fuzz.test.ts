@@ -10,8 +10,20 @@ import { writeFileSync } from "node:fs";
 import test from "ava";
 import fc from "fast-check";
 import type { NativeOp } from "../../src/native.js";
-import type { DType, Tensor } from "../../src/tensor/index.js";
+import type { Tensor } from "../../src/tensor/index.js";
 import type { CaseList, CaseOptions, HostTensors, Tensors } from "../cases/case.js";
+import {
+  arrayOf,
+  arrays,
+  at,
+  type Change,
+  change,
+  changeOperands,
+  copyOf,
+  type Operand,
+  operand,
+  type RawCall,
+} from "./hostile.js";
 
 process.env.USER_LLM_MEMORY_LIMIT ??= String(256 << 20); // read when the library is loaded
 const { native, nativeError } = await import("../../src/native.js");
@@ -19,30 +31,15 @@ const { UserLlmError, NativeError } = await import("../../src/errors.js");
 const { bytesPerElement, dtypes, memory, tensor, tidy } = await import("../../src/tensor/index.js");
 const { grad } = await import("../../src/autograd/value-and-grad.js");
 const check = await import("./check.js");
+const { recordCalls, rows, smallCases } = await import("./recorded-calls.js");
 
 const runs = Number(process.env.USER_LLM_FUZZ_RUNS ?? 100);
 const seed = Number(process.env.USER_LLM_FUZZ_SEED ?? 1);
 const logFile = process.env.USER_LLM_FUZZ_LOG;
 const { wire } = native;
-
-/** A tensor as it crosses. */
-interface Operand {
-  dtype: DType;
-  shape: number[];
-  /** Its raw elements; repeated or cut when the shape has changed. */
-  bytes: Uint8Array;
-}
-
-/** A call: per input its tensors (none: absent), per attribute its numbers. */
-interface RawCall {
-  inputs: Operand[][];
-  attributes: number[][];
-  wanted: number;
-}
-
 const ops: readonly NativeOp[] = native.ops();
 const lists = await check.loadCases();
-const recorded = await recordCalls();
+const recorded = await recordCalls(lists);
 
 for (const [number, op] of ops.entries())
   test.serial(`raw calls of ${op.name}`, async (t) => {
@@ -76,191 +73,6 @@ for (const op of new Set(lists.map(({ op }) => op)))
     );
     t.pass();
   });
-
-/** One way to spoil a call; numbers are taken modulo what there is. */
-type Change =
-  | { kind: "resize"; which: number; size: number }
-  | { kind: "shape"; input: number; shape: number[] }
-  | { kind: "dtype"; input: number; dtype: DType }
-  | { kind: "value"; input: number; element: number; value: number }
-  | { kind: "alias"; input: number; as: number }
-  | { kind: "copies"; input: number; count: number }
-  | { kind: "handle"; input: number; handle: number }
-  | { kind: "attribute"; attribute: number; element: number; value: number }
-  | { kind: "attributes"; attribute: number; values: number[] }
-  | { kind: "length"; list: number; length: number }
-  | { kind: "wanted"; wanted: number }
-  | { kind: "wire"; extra: number };
-
-const sizes = [0, 1, 2, 3, 5, 8, 17];
-const values = [
-  Number.NaN,
-  Infinity,
-  -Infinity,
-  -(2 ** 31),
-  2 ** 31 - 1,
-  -1,
-  0,
-  1,
-  2,
-  5,
-  8,
-  255,
-  1e38,
-  1e-40,
-];
-const numbers = [
-  Number.NaN,
-  Infinity,
-  -Infinity,
-  -1,
-  -2,
-  0,
-  1,
-  2,
-  3,
-  7,
-  0.5,
-  -0.5,
-  1e4,
-  1e9,
-  2 ** 31,
-  2 ** 53,
-  -(2 ** 63),
-  1e300,
-];
-const handles = [0, -1, 0.5, Number.NaN, Infinity, 1, 2 ** 24, 2 ** 52, 2 ** 53];
-
-const index = fc.nat(15);
-const size = fc.constantFrom(...sizes);
-const number = fc.oneof(fc.constantFrom(...numbers), fc.integer({ min: -9, max: 40 }), fc.double());
-const kind = <K extends Change["kind"]>(name: K) => fc.constant(name);
-const change: fc.Arbitrary<Change> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ kind: kind("resize"), which: index, size }) },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      kind: kind("shape"),
-      input: index,
-      shape: fc.array(size, { maxLength: 5 }),
-    }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      kind: kind("shape"),
-      input: index,
-      shape: fc.array(fc.constantFrom(0, 1, 2), { maxLength: 8 }),
-    }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({ kind: kind("dtype"), input: index, dtype: fc.constantFrom(...dtypes) }),
-  },
-  {
-    weight: 6,
-    arbitrary: fc.record({
-      kind: kind("value"),
-      input: index,
-      element: fc.nat(1000),
-      value: fc.constantFrom(...values),
-    }),
-  },
-  { weight: 1, arbitrary: fc.record({ kind: kind("alias"), input: index, as: index }) },
-  { weight: 2, arbitrary: fc.record({ kind: kind("copies"), input: index, count: fc.nat(3) }) },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      kind: kind("handle"),
-      input: index,
-      handle: fc.constantFrom(...handles),
-    }),
-  },
-  {
-    weight: 6,
-    arbitrary: fc.record({
-      kind: kind("attribute"),
-      attribute: index,
-      element: index,
-      value: number,
-    }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      kind: kind("attributes"),
-      attribute: index,
-      values: fc.array(number, { maxLength: 10 }),
-    }),
-  },
-  { weight: 1, arbitrary: fc.record({ kind: kind("length"), list: index, length: number }) },
-  {
-    weight: 1,
-    arbitrary: fc.record({ kind: kind("wanted"), wanted: fc.oneof(fc.nat(7), number) }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({ kind: kind("wire"), extra: fc.integer({ min: -3, max: 3 }) }),
-  },
-);
-
-const at = <T>(items: readonly T[], i: number): T | undefined => items[i % (items.length || 1)];
-
-/** Changes of the tensors of a call, in place. */
-function changeOperands(inputs: Operand[][], changes: readonly Change[]): void {
-  for (const change of changes) {
-    if (change.kind === "resize") {
-      const present = [...new Set(inputs.flat().flatMap(({ shape }) => shape))];
-      const from = at(present, change.which);
-      for (const operand of inputs.flat())
-        operand.shape = operand.shape.map((size) => (size === from ? change.size : size));
-    } else if (change.kind === "alias") {
-      const [target, source] = [at(inputs, change.input), at(inputs, change.as)];
-      if (target?.[0] && source?.[0]) target[0] = source[0];
-    } else if (change.kind === "copies") {
-      const target = at(inputs, change.input);
-      if (target)
-        target.splice(
-          0,
-          target.length,
-          ...Array.from({ length: change.count }, () => target[0] ?? operand()),
-        );
-    } else if ("input" in change) {
-      const target = at(
-        inputs.filter(({ length }) => length > 0),
-        change.input,
-      )?.[0];
-      if (!target) continue;
-      if (change.kind === "shape") target.shape = change.shape;
-      else if (change.kind === "dtype") target.dtype = change.dtype;
-      else if (change.kind === "value") {
-        const data = arrayOf(target);
-        if (data.length > 0) data[change.element % data.length] = change.value;
-        target.bytes = new Uint8Array(data.buffer);
-      }
-    }
-  }
-}
-
-const operand = (): Operand => ({ dtype: "float32", shape: [2, 3], bytes: new Uint8Array(24) });
-const copyOf = ({ dtype, shape, bytes }: Operand): Operand => ({ dtype, shape: [...shape], bytes });
-
-const arrays = {
-  float32: Float32Array,
-  bfloat16: Uint16Array,
-  int32: Int32Array,
-  uint8: Uint8Array,
-  float64: Float64Array,
-};
-
-/** The elements of an operand: as many as its shape says. */
-function arrayOf({ dtype, shape, bytes }: Operand) {
-  const size = shape.reduce((product, dimension) => product * dimension, 1);
-  const data = new Uint8Array(size * bytesPerElement[dtype]);
-  if (bytes.length > 0) for (let i = 0; i < data.length; i++) data[i] = bytes[i % bytes.length]!;
-  return new arrays[dtype](data.buffer);
-}
-
 async function hostileCall(
   number: number,
   op: NativeOp,
@@ -427,95 +239,10 @@ function writeSizes(shape: readonly number[]): number {
   wire.set(shape);
   return shape.length;
 }
-
-/** The outputs of a call, which the native side has put on the wire. */
-function rows(count: number): { handle: number; dtype: DType; shape: number[] }[] {
-  let at = 0;
-  return Array.from({ length: count }, () => {
-    const [handle, dtype, rank] = wire.subarray(at, at + 3);
-    const shape = [...wire.subarray(at + 3, at + 3 + rank!)];
-    at += 3 + rank!;
-    return { handle: handle!, dtype: dtypes[dtype!]!, shape };
-  });
-}
-
 function plainCall({ inputs, attributes }: NativeOp): RawCall {
   return {
     inputs: inputs.map(() => [operand()]),
     attributes: attributes.map(() => [1]),
     wanted: 0,
   };
-}
-
-function smallCases(list: CaseList): (readonly [CaseList, CaseOptions, HostTensors])[] {
-  return list.shapes.flatMap((options) => {
-    const inputs = check.inputsOf(list, options, 3_000);
-    return inputs ? [[list, options, inputs] as const] : [];
-  });
-}
-
-/** What the cases and their gradients call, by op; calls of one signature once. */
-async function recordCalls(): Promise<Map<string, RawCall[]>> {
-  const { run, upload, view } = native;
-  const known = new Map<number, { dtype: DType; shape: number[] }>();
-  const learn = (count: number): number => {
-    if (count > 0) for (const { handle, ...meta } of rows(count)) known.set(handle, meta);
-    return count;
-  };
-  const pending = new Map<string, Promise<RawCall>>();
-  native.upload = (...call) => learn(upload.apply(native, call));
-  native.view = (...call) => learn(view.apply(native, call));
-  native.run = (number, length) => {
-    const op = ops[number]!;
-    let next = 0;
-    const take = (name: string): number[] => {
-      const count = name.endsWith("*") ? wire[next++]! : 1;
-      next += count;
-      return [...wire.subarray(next - count, next)];
-    };
-    const handles = op.inputs.map((name) => take(name).filter((handle) => handle !== 0));
-    const attributes = op.attributes.map(take);
-    const wanted = wire[next]!;
-    const key = JSON.stringify([
-      op.name,
-      handles.map((all) => all.map((handle) => known.get(handle))),
-      attributes.map((values) => values.length),
-      wanted,
-    ]);
-    if (!pending.has(key))
-      pending.set(
-        key,
-        Promise.all(
-          handles.map((all) =>
-            Promise.all(
-              all.map(async (handle): Promise<Operand> => {
-                const meta = known.get(handle)!;
-                const read = await native.read(handle);
-                const bytes = read instanceof ArrayBuffer ? new Uint8Array(read) : new Uint8Array();
-                return { ...meta, bytes };
-              }),
-            ),
-          ),
-        ).then((inputs) => ({ inputs, attributes, wanted })),
-      );
-    return learn(run.call(native, number, length));
-  };
-  try {
-    for (const list of lists)
-      for (const [, options, inputs] of smallCases(list))
-        for (const precision of ["float32", "float64"] as const) {
-          const outputs = await check.forward(list, options, inputs, precision);
-          const cotangents = check.cotangentsOf(list, options, outputs);
-          if (cotangents.size > 0 && check.differentiableInputs(list, inputs).length > 0)
-            await check.gradients(list, options, inputs, cotangents, precision);
-        }
-  } finally {
-    Object.assign(native, { run, upload, view });
-  }
-  const calls = new Map<string, RawCall[]>();
-  for (const [key, call] of pending) {
-    const [name] = JSON.parse(key) as [string];
-    calls.set(name, [...(calls.get(name) ?? []), await call]);
-  }
-  return calls;
 }
