@@ -183,9 +183,9 @@ SIMD_INLINE VecD abs_of(VecD x) { return (VecD)((Vec<int64_t>)x & 0x7fffffffffff
 // ln x: Cephes' logf over [1/sqrt 2, sqrt 2), plus the exponent's ln 2 in two parts.
 SIMD_INLINE VecF log_of(VecF x) {
   const VecI tiny = x < 1.17549435e-38f;  // denormals are scaled by 2^23
-  const VecI bits = (VecI)(tiny ? x * 8388608.0f : x);
-  const VecI n = (bits - 0x3f3504f3) >> 23;
-  const VecF m = (VecF)(bits - (n << 23)) - 1.0f, z = m * m;
+  const auto bits = (Vec<uint32_t>)(tiny ? x * 8388608.0f : x);  // unsigned: negative x may wrap around
+  const VecI n = (VecI)(bits - 0x3f3504f3u) >> 23;
+  const VecF m = (VecF)(bits - ((Vec<uint32_t>)n << 23)) - 1.0f, z = m * m;
   const VecF exponent = __builtin_convertvector(n + (tiny ? splat(-23) : splat(0)), VecF);
   VecF p = splat(7.0376836292e-2f);
   p = p * m + -1.1514610310e-1f;
