@@ -100,8 +100,7 @@ class Binding {
   }
 
   // Calls `body`, which may throw UserError; its result or the negative error kind goes to JavaScript.
-  template <class Body>
-  napi_value guarded(Body body) {
+  template <class Body> napi_value guarded(Body body) {
     try {
       const double result = body();
       account();
@@ -159,10 +158,12 @@ class Binding {
         const auto signature = [](const std::string& in, const std::string& attributes, const std::string& out) {
           return "(" + in + "; " + attributes + ") -> " + out;
         };
-        const std::string theirs = signature(join(list(arguments[1])), join(list(arguments[2])), join(list(arguments[3])));
+        const std::string theirs =
+            signature(join(list(arguments[1])), join(list(arguments[2])), join(list(arguments[3])));
         const std::string ours = signature(join(ops[i]->inputs), join(ops[i]->attributes), join(ops[i]->outputs));
         if (ours != theirs)
-          throw UserError(ErrorKind::kNative, concat(name, ": TypeScript declares ", theirs, ", the native binary ", ours));
+          throw UserError(ErrorKind::kNative,
+                          concat(name, ": TypeScript declares ", theirs, ", the native binary ", ours));
         return double(i);
       }
       throw UserError(ErrorKind::kNative, concat("the native binary has no op ", name));
@@ -224,7 +225,8 @@ class Binding {
   napi_value fence(size_t, const napi_value*) {
     const Napi::Promise::Deferred deferred{Napi::Env(env_)};
     return waiting(deferred, [&](auto finish) {
-      environment_.fence([finish, deferred] { finish([deferred](Napi::Env env) { deferred.Resolve(env.Undefined()); }); });
+      environment_.fence(
+          [finish, deferred] { finish([deferred](Napi::Env env) { deferred.Resolve(env.Undefined()); }); });
     });
   }
 
@@ -245,8 +247,7 @@ class Binding {
   }
 
   // Starts something whose end settles `deferred`; the process stays alive until then.
-  template <class Start>
-  napi_value waiting(const Napi::Promise::Deferred& deferred, Start start) {
+  template <class Start> napi_value waiting(const Napi::Promise::Deferred& deferred, Start start) {
     const auto finish = [this](Completion completion) {
       auto owned = std::make_unique<Completion>(std::move(completion));
       if (napi_call_threadsafe_function(wake_, owned.get(), napi_tsfn_nonblocking) == napi_ok) owned.release();

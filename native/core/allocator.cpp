@@ -18,15 +18,15 @@ namespace userllm {
 namespace {
 
 constexpr size_t kSmallest = 64;
-constexpr size_t kMapped = size_t(1) << 20;       // blocks from here on are mapped, with huge pages
+constexpr size_t kMapped = size_t(1) << 20;  // blocks from here on are mapped, with huge pages
 constexpr size_t kHugePage = size_t(2) << 20;
-constexpr uint64_t kSlack = uint64_t(64) << 20;   // cached beyond the peak in use plus this goes back to the system
+constexpr uint64_t kSlack = uint64_t(64) << 20;  // cached beyond the peak in use plus this goes back to the system
 
 // Size classes: 64, 128, 192, ... 512, then eight steps an octave.
 size_t class_of(size_t bytes) {
   const size_t units = (std::max(bytes, kSmallest) + kSmallest - 1) / kSmallest;
   if (units <= 8) return units - 1;
-  const int octave = std::bit_width(units - 1) - 1;           // 2^octave < units <= 2^(octave+1), octave >= 3
+  const int octave = std::bit_width(units - 1) - 1;  // 2^octave < units <= 2^(octave+1), octave >= 3
   const size_t step = size_t(1) << (octave - 3);
   const size_t eighth = (units - (size_t(1) << octave) + step - 1) / step;  // 1..8
   return size_t(octave - 3) * 8 + 7 + eighth;

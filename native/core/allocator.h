@@ -12,10 +12,10 @@
 namespace userllm {
 
 struct MemoryStats {
-  uint64_t in_use = 0;     // bytes held by tensors and packs
-  uint64_t cached = 0;     // bytes on the free lists
-  uint64_t peak = 0;       // highest in_use since the last reset
-  uint64_t limit = 0;      // in_use + cached may not exceed it
+  uint64_t in_use = 0;  // bytes held by tensors and packs
+  uint64_t cached = 0;  // bytes on the free lists
+  uint64_t peak = 0;    // highest in_use since the last reset
+  uint64_t limit = 0;   // in_use + cached may not exceed it
 };
 
 class Allocator {

@@ -67,12 +67,14 @@ Environment::Slot* Environment::find(Handle handle) {
 
 Environment::Slot& Environment::require(Handle handle, const char* what) {
   if (Slot* slot = find(handle)) return *slot;
-  throw UserError(ErrorKind::kUsage, concat(what, " is not a live tensor of this thread (disposed, or of another worker)"));
+  throw UserError(ErrorKind::kUsage,
+                  concat(what, " is not a live tensor of this thread (disposed, or of another worker)"));
 }
 
 void Environment::require_room(size_t tensors) const {
   if (tensors > spare_.size() + (size_t(kIndexSpan) - slots_.size()))
-    throw UserError(ErrorKind::kUsage, concat(live_, " tensors are live, the most there can be; dispose some, or use tidy()"));
+    throw UserError(ErrorKind::kUsage,
+                    concat(live_, " tensors are live, the most there can be; dispose some, or use tidy()"));
 }
 
 Environment::Output Environment::adopt(const TensorRef& tensor) {
@@ -170,8 +172,8 @@ void Environment::allocate_outputs(Call& call, const Infer& infer) {
       if (found != packed->packs.end()) {
         call.pack_ = found->get();
       } else {
-        auto pack = std::make_unique<Pack>(
-            Pack{infer.pack_key, allocator.allocate(infer.pack_bytes), infer.pack_bytes, 0});
+        auto pack =
+            std::make_unique<Pack>(Pack{infer.pack_key, allocator.allocate(infer.pack_bytes), infer.pack_bytes, 0});
         call.pack_ = pack.get();
         packed->packs.push_back(std::move(pack));
       }
@@ -241,8 +243,8 @@ Environment::Output Environment::view(Handle handle, double offset, std::span<co
   TensorRef tensor = require(handle, "view: the tensor").tensor;
   const Shape shape = sizes("view", wanted);
   if (!(offset >= 0 && offset == std::trunc(offset) && offset + double(shape.count()) <= double(tensor.count())))
-    throw UserError(ErrorKind::kShape, concat("view: ", to_string(shape), " from element ", offset, " on does not fit in ",
-                                              to_string(tensor.shape)));
+    throw UserError(ErrorKind::kShape, concat("view: ", to_string(shape), " from element ", offset,
+                                              " on does not fit in ", to_string(tensor.shape)));
   tensor.shape = shape;
   tensor.data = static_cast<char*>(tensor.data) + size_t(offset) * size_of(tensor.dtype);
   require_room(1);
@@ -277,8 +279,7 @@ void Environment::read(Handle handle, std::function<void(ReadResult)> done) {
   enqueue([tensor, storage, done = std::move(done)] {
     ReadResult result;
     result.fault = storage->fault;
-    if (!result.fault)
-      result.bytes.assign(tensor.as<uint8_t>(), tensor.as<uint8_t>() + tensor.bytes());
+    if (!result.fault) result.bytes.assign(tensor.as<uint8_t>(), tensor.as<uint8_t>() + tensor.bytes());
     done(std::move(result));
   });
 }

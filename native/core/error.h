@@ -14,8 +14,7 @@ struct UserError : std::runtime_error {
   UserError(ErrorKind kind_, const std::string& message) : std::runtime_error(message), kind(kind_) {}
 };
 
-template <class... Parts>
-std::string concat(const Parts&... parts) {
+template <class... Parts> std::string concat(const Parts&... parts) {
   std::ostringstream out;
   out.precision(15);
   (out << ... << parts);

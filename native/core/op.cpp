@@ -49,7 +49,8 @@ void Call::index_fault(int input, int64_t position, int64_t value, int64_t limit
   Lock lock(fault_mutex_);
   if (position >= fault_position_.load(std::memory_order_relaxed)) return;
   fault_position_.store(position, std::memory_order_relaxed);
-  fault_message_ = concat(without_mark(op->inputs[input]), "[", position, "] = ", value, " must be in [0, ", limit, ")");
+  fault_message_ =
+      concat(without_mark(op->inputs[input]), "[", position, "] = ", value, " must be in [0, ", limit, ")");
 }
 
 void Call::fault(const std::string& message) {

@@ -100,7 +100,7 @@ class Call {
   friend class Environment;
 
   std::vector<TensorRef> in_, out_;
-  std::vector<uint32_t> in_start_;         // declared input i is in_[in_start_[i] .. in_start_[i + 1])
+  std::vector<uint32_t> in_start_;  // declared input i is in_[in_start_[i] .. in_start_[i + 1])
   std::vector<double> attributes_;
   std::vector<uint32_t> attribute_start_;
   uint32_t wanted_ = 0;    // optional outputs the caller asked for
@@ -116,8 +116,7 @@ class Call {
 };
 
 // Fails the call: "op: parts". Only in `infer`.
-template <class... Parts>
-[[noreturn]] void fail(const Call& call, ErrorKind kind, const Parts&... parts) {
+template <class... Parts> [[noreturn]] void fail(const Call& call, ErrorKind kind, const Parts&... parts) {
   throw UserError(kind, concat(call.op->name, ": ", parts...));
 }
 
@@ -134,12 +133,10 @@ class Infer {
   // "name [shape]"
   std::string show(int i) const { return name(i) + " " + to_string(shape(i)); }
 
-  template <class... Parts>
-  [[noreturn]] void fail(const Parts&... parts) const {
+  template <class... Parts> [[noreturn]] void fail(const Parts&... parts) const {
     userllm::fail(call, ErrorKind::kShape, parts...);
   }
-  template <class... Parts>
-  [[noreturn]] void fail_usage(const Parts&... parts) const {
+  template <class... Parts> [[noreturn]] void fail_usage(const Parts&... parts) const {
     userllm::fail(call, ErrorKind::kUsage, parts...);
   }
 

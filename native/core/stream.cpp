@@ -3,8 +3,8 @@
 #include <chrono>
 #include <cmath>
 #include <exception>
-#include <utility>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace userllm {
@@ -15,9 +15,7 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kSpin = std::chrono::microseconds(20);
 constexpr size_t kBatch = 64;  // tasks of one queue before the next one gets its turn
 
-
-template <class T>
-int64_t first_nan(const TensorRef& t) {
+template <class T> int64_t first_nan(const TensorRef& t) {
   const T* x = t.as<T>();
   for (int64_t i = 0, n = t.count(); i < n; ++i)
     if (std::isnan(Compute<T>(x[i]))) return i;
@@ -163,8 +161,8 @@ void Stream::run(Task& task) {
       for (const TensorRef& t : call.list(i)) t.storage->fault = fault;
   };
   const auto poison_with = [&](const std::string& what) {
-    poison(std::make_shared<const Fault>(Fault{
-        concat("cpu failed at op #", task.number, " ", op.name, "(", call.describe(), "): ", what)}));
+    poison(std::make_shared<const Fault>(
+        Fault{concat("cpu failed at op #", task.number, " ", op.name, "(", call.describe(), "): ", what)}));
   };
 
   for (const TensorRef& in : call.in_)

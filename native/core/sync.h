@@ -30,8 +30,7 @@ class Lock {
 class Condition {
  public:
   void wait(Lock& lock) { pthread_cond_wait(&condition_, &lock.mutex_.mutex_); }
-  template <class Ready>
-  void wait(Lock& lock, Ready ready) {
+  template <class Ready> void wait(Lock& lock, Ready ready) {
     while (!ready()) wait(lock);
   }
   void notify_one() { pthread_cond_signal(&condition_); }

@@ -168,7 +168,8 @@ export function defineOp<
     for (const { name, list } of attributes) {
       const value = numbers[name];
       if (list) {
-        if (!Array.isArray(value)) throw new UsageError(`${op}: ${name} must be an array of numbers`);
+        if (!Array.isArray(value))
+          throw new UsageError(`${op}: ${name} must be an array of numbers`);
         requireRoom(op, wire, at + value.length);
         wire[at++] = value.length;
         for (const number of value as readonly number[]) wire[at++] = number;
@@ -191,7 +192,9 @@ export function defineOp<
       let traced = false;
       for (const { name } of inputs) {
         const value = tensors[name];
-        for (const tensor of Array.isArray(value) ? (value as readonly Tensor[]) : [value as Tensor | undefined]) {
+        for (const tensor of Array.isArray(value)
+          ? (value as readonly Tensor[])
+          : [value as Tensor | undefined]) {
           const trace = tensor && traceOn(tape, tensor);
           parents.push(trace);
           traced ||= trace !== undefined;
@@ -248,7 +251,10 @@ export function defineOp<
           return inputs.flatMap(({ name, list }, i) => {
             const value = result[name];
             if (!list) return [value as Tensor | undefined];
-            return (value as readonly (Tensor | undefined)[] | undefined) ?? new Array(lengths[i]).fill(undefined);
+            return (
+              (value as readonly (Tensor | undefined)[] | undefined) ??
+              new Array(lengths[i]).fill(undefined)
+            );
           });
         },
       };

@@ -1,5 +1,11 @@
 import { ShapeError } from "../errors.js";
-import { formatShape, requireLive, type Shape, type Tensor, viewOfTensor } from "../tensor/tensor.js";
+import {
+  formatShape,
+  requireLive,
+  type Shape,
+  type Tensor,
+  viewOfTensor,
+} from "../tensor/tensor.js";
 import { recordView } from "./tape.js";
 
 /**
@@ -28,11 +34,18 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 /** Drops dimensions of size 1: all of them, or the one at `axis`. */
 export function squeeze(x: Tensor, axis?: number): Tensor {
   requireLive("squeeze", "x", x);
-  if (axis === undefined) return reshape(x, x.shape.filter((size) => size !== 1));
+  if (axis === undefined)
+    return reshape(
+      x,
+      x.shape.filter((size) => size !== 1),
+    );
   const at = axis < 0 ? axis + x.rank : axis;
   if (x.shape[at] !== 1)
     throw new ShapeError(`squeeze: dimension ${axis} of ${formatShape(x.shape)} is not of size 1`);
-  return reshape(x, x.shape.filter((_, i) => i !== at));
+  return reshape(
+    x,
+    x.shape.filter((_, i) => i !== at),
+  );
 }
 
 /** Inserts a dimension of size 1 before `axis`; -1 appends one. */

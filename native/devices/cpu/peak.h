@@ -4,7 +4,7 @@
 namespace userllm {
 
 struct Peak {
-  double gflops = 0;  // float32 multiply-adds on all threads
+  double gflops = 0;    // float32 multiply-adds on all threads
   double copy_gbs = 0;  // bytes read plus bytes written by a copy larger than the caches, on all threads
 };
 

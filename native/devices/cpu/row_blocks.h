@@ -19,14 +19,12 @@ struct RowBlocks {
   int64_t count() const { return (rows + block - 1) / block; }
 
   // body(begin, end, index of the block)
-  template <class Body>
-  void each(const Body& body) const {
+  template <class Body> void each(const Body& body) const {
     parallel_ranges(rows, block, [&](int64_t begin, int64_t end) { body(begin, end, begin / block); });
   }
 
   // partials[count(), width] -> sums[width]
-  template <class T>
-  void add_up(const T* partials, T* sums) const {
+  template <class T> void add_up(const T* partials, T* sums) const {
     parallel_ranges(width, 1024, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) sums[i] = 0;
       for (int64_t b = 0; b < count(); ++b)

@@ -17,7 +17,9 @@
 #define SIMD_NAME(name) name##_plain
 #endif
 
-#define SIMD_DEFINE(result, name, parameters) result SIMD_NAME(name) parameters
+#define SIMD_DEFINE(result, name, parameters) \
+  result SIMD_NAME(name)                      \
+  parameters
 
 namespace userllm {
 
@@ -34,9 +36,9 @@ const char* name_of(Isa isa);
   result name##_plain parameters;              \
   result name##_avx2 parameters;               \
   result name##_avx512 parameters;
-#define SIMD_CALL(name)                                                     \
-  (::userllm::isa() == ::userllm::Isa::kAvx512 ? ::userllm::name##_avx512   \
-   : ::userllm::isa() == ::userllm::Isa::kAvx2 ? ::userllm::name##_avx2     \
+#define SIMD_CALL(name)                                                   \
+  (::userllm::isa() == ::userllm::Isa::kAvx512 ? ::userllm::name##_avx512 \
+   : ::userllm::isa() == ::userllm::Isa::kAvx2 ? ::userllm::name##_avx2   \
                                                : ::userllm::name##_plain)
 #else
 #define SIMD_DECLARE(result, name, parameters) result name##_plain parameters;

@@ -13,16 +13,14 @@ void parallel_for(int64_t tasks, void (*body)(const void* context, int64_t task)
 
 // Calls body(task) for every task in [0, tasks), claimed dynamically, and returns when all are done. The caller takes
 // part. One loop runs at a time; a nested or concurrent one runs on its caller alone. `body` must not throw.
-template <class Body>
-void parallel_for(int64_t tasks, const Body& body) {
+template <class Body> void parallel_for(int64_t tasks, const Body& body) {
   detail::parallel_for(
       tasks, [](const void* context, int64_t task) { (*static_cast<const Body*>(context))(task); }, &body);
 }
 
 // Splits [0, count) into ranges of `grain` (the last one shorter) and calls body(begin, end) for each. The split
 // depends on the data alone, never on the number of threads.
-template <class Body>
-void parallel_ranges(int64_t count, int64_t grain, const Body& body) {
+template <class Body> void parallel_ranges(int64_t count, int64_t grain, const Body& body) {
   const int64_t tasks = (count + grain - 1) / grain;
   parallel_for(tasks, [&](int64_t task) {
     const int64_t begin = task * grain;

@@ -182,7 +182,7 @@ SIMD_INLINE VecD abs_of(VecD x) { return (VecD)((Vec<int64_t>)x & 0x7fffffffffff
 
 // ln x: Cephes' logf over [1/sqrt 2, sqrt 2), plus the exponent's ln 2 in two parts.
 SIMD_INLINE VecF log_of(VecF x) {
-  const VecI tiny = x < 1.17549435e-38f;  // denormals are scaled by 2^23
+  const VecI tiny = x < 1.17549435e-38f;                         // denormals are scaled by 2^23
   const auto bits = (Vec<uint32_t>)(tiny ? x * 8388608.0f : x);  // unsigned: negative x may wrap around
   const VecI n = (VecI)(bits - 0x3f3504f3u) >> 23;
   const VecF m = (VecF)(bits - ((Vec<uint32_t>)n << 23)) - 1.0f, z = m * m;

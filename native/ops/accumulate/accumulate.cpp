@@ -13,8 +13,7 @@ void infer(Infer& c) {
   c.require_same_shape(kTarget, kValue);
 }
 
-template <class T>
-void accumulate(const TensorRef& target, const TensorRef& value) {
+template <class T> void accumulate(const TensorRef& target, const TensorRef& value) {
   T* to = target.as<T>();
   const T* from = value.as<T>();
   parallel_ranges(target.count(), 1 << 15, [&](int64_t begin, int64_t end) {
@@ -34,7 +33,10 @@ const Register op{{
     .inputs = {"target", "value"},
     .infer = infer,
     .cpu = accumulate_cpu,
-    .work = [](const Call& c) { return Work{double(c.in(0).count()), 3.0 * double(c.in(0).bytes())}; },
+    .work =
+        [](const Call& c) {
+          return Work{double(c.in(0).count()), 3.0 * double(c.in(0).bytes())};
+        },
     .mutates = {kTarget},
 }};
 

@@ -15,8 +15,7 @@ void infer(Infer& c) {
   c.output(0, dtype, c.sizes(kShape));
 }
 
-template <class T>
-void fill(const TensorRef& out, T value) {
+template <class T> void fill(const TensorRef& out, T value) {
   T* to = out.as<T>();
   parallel_ranges(out.count(), 1 << 16, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) to[i] = value;

@@ -68,8 +68,7 @@ const Register op{{
     .outputs = {"result", "preactivation?"},
     .infer = infer,
     .cpu = cpu,
-    .work =
-        [](const Call& c) { return Work{2.0 * double(c.in(kX).count()) * double(c.in(kWeight).shape[0])}; },
+    .work = [](const Call& c) { return Work{2.0 * double(c.in(kX).count()) * double(c.in(kWeight).shape[0])}; },
 }};
 
 }  // namespace forward
@@ -121,10 +120,7 @@ const Register op{{
     .outputs = {"x_grad"},
     .infer = infer,
     .cpu = cpu,
-    .work =
-        [](const Call& c) {
-          return Work{2.0 * double(c.in(kGrad).count()) * double(c.in(kWeight).shape[1])};
-        },
+    .work = [](const Call& c) { return Work{2.0 * double(c.in(kGrad).count()) * double(c.in(kWeight).shape[1])}; },
 }};
 
 }  // namespace input_grad
@@ -145,12 +141,10 @@ void infer(Infer& c) {
   const DType dtype = c.in(kGrad).dtype;
   if (c.in(kPreactivation)) c.output(kPreactivationGrad, dtype, grad);
   c.output(kBiasGrad, dtype, {grad[-1]});
-  if (c.call.wants(kBiasGrad))
-    c.scratch(size_t(RowBlocks(grad.rows(), grad[-1]).count() * grad[-1]) * size_of(dtype));
+  if (c.call.wants(kBiasGrad)) c.scratch(size_t(RowBlocks(grad.rows(), grad[-1]).count() * grad[-1]) * size_of(dtype));
 }
 
-template <class T, class Kernel>
-void run(Call& c, const Kernel& kernel) {
+template <class T, class Kernel> void run(Call& c, const Kernel& kernel) {
   const Shape& shape = c.in(kGrad).shape;
   const RowBlocks blocks(shape.rows(), shape[-1]);
   const T *grad = c.in(kGrad).as<T>(), *preactivation = c.in(kPreactivation).as<T>();
@@ -178,8 +172,7 @@ const Register op{{
     .outputs = {"preactivation_grad?", "bias_grad?"},
     .infer = infer,
     .cpu = cpu,
-    .work =
-        [](const Call& c) { return Work{(c.in(kPreactivation) ? 15.0 : 1.0) * double(c.in(kGrad).count())}; },
+    .work = [](const Call& c) { return Work{(c.in(kPreactivation) ? 15.0 : 1.0) * double(c.in(kGrad).count())}; },
 }};
 
 }  // namespace epilogue_backward

@@ -6,8 +6,7 @@ namespace userllm {
 namespace {
 
 // d/dx of x/2 (1 + tanh(c (x + 0.044715 x^3))), c = sqrt(2 / pi)
-template <class T>
-SIMD_INLINE Vec<T> gelu_slope(Vec<T> x) {
+template <class T> SIMD_INLINE Vec<T> gelu_slope(Vec<T> x) {
   const T c = T(0.7978845608028654), cubic = T(0.044715);
   const Vec<T> t = tanh_of(c * (x + cubic * x * x * x));
   return T(0.5) * (1 + t) + T(0.5) * x * (1 - t * t) * c * (1 + 3 * cubic * x * x);
@@ -37,8 +36,7 @@ SIMD_INLINE void epilogue_backward(const T* grad, const T* preactivation, T* res
 }  // namespace
 
 SIMD_DEFINE(void, linear_epilogue_backward_f32,
-            (const float* grad, const float* preactivation, float* result, float* sums, int64_t rows,
-             int64_t width)) {
+            (const float* grad, const float* preactivation, float* result, float* sums, int64_t rows, int64_t width)) {
   epilogue_backward(grad, preactivation, result, sums, rows, width);
 }
 SIMD_DEFINE(void, linear_epilogue_backward_f64,

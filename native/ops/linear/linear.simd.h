@@ -7,8 +7,7 @@ namespace userllm {
 // column sums into `sums`. Without a preactivation the result is grad itself and is not written; `sums` may
 // be null.
 SIMD_DECLARE(void, linear_epilogue_backward_f32,
-             (const float* grad, const float* preactivation, float* result, float* sums, int64_t rows,
-              int64_t width))
+             (const float* grad, const float* preactivation, float* result, float* sums, int64_t rows, int64_t width))
 SIMD_DECLARE(void, linear_epilogue_backward_f64,
              (const double* grad, const double* preactivation, double* result, double* sums, int64_t rows,
               int64_t width))

@@ -47,8 +47,7 @@ Gemm sum_item(const Gemm& g, int64_t* items) {
   return item;
 }
 
-template <class T>
-size_t scratch_bytes(const Call& c, const Gemm& g) {
+template <class T> size_t scratch_bytes(const Call& c, const Gemm& g) {
   if (!c.flag(kSumBatch)) return gemm_scratch_bytes<T>(g);
   int64_t items;
   Gemm item = sum_item(g, &items);
@@ -67,16 +66,14 @@ void infer(Infer& c) {
   const Shape &a = c.shape(kA), &b = c.shape(kB);
   const int64_t inner_a = a[transpose_a ? -2 : -1], inner_b = b[transpose_b ? -1 : -2];
   if (inner_a != inner_b)
-    c.fail(c.show(kA), transpose_a ? " (transposed)" : "", " and ", c.show(kB),
-           transpose_b ? " (transposed)" : "", " must have the same inner dimension (", inner_a, " vs ",
-           inner_b, ")");
+    c.fail(c.show(kA), transpose_a ? " (transposed)" : "", " and ", c.show(kB), transpose_b ? " (transposed)" : "",
+           " must have the same inner dimension (", inner_a, " vs ", inner_b, ")");
   Shape result;
   if (a.rank > 2 && b.rank > 2) {
     bool same = a.rank == b.rank;
     for (int d = 0; same && d < a.rank - 2; ++d) same = a[d] == b[d];
     if (!same)
-      c.fail(c.show(kA), " and ", c.show(kB),
-             " must have the same batch dimensions, unless one of them is a matrix");
+      c.fail(c.show(kA), " and ", c.show(kB), " must have the same batch dimensions, unless one of them is a matrix");
   }
   const Shape& batch = a.rank > 2 ? a : b;
   if (!c.flag(kSumBatch))
@@ -85,12 +82,10 @@ void infer(Infer& c) {
   result.push(b[transpose_b ? -2 : -1]);
   c.output(0, c.in(kA).dtype, result);
   const Gemm g = product(c.call);
-  c.scratch(c.in(kA).dtype == DType::kFloat64 ? scratch_bytes<double>(c.call, g)
-                                              : scratch_bytes<float>(c.call, g));
+  c.scratch(c.in(kA).dtype == DType::kFloat64 ? scratch_bytes<double>(c.call, g) : scratch_bytes<float>(c.call, g));
 }
 
-template <class T>
-void run(Call& c) {
+template <class T> void run(Call& c) {
   Gemm g = product(c);
   g.scratch = c.scratch<void>();
   if (!c.flag(kSumBatch)) return gemm<T>(g);

@@ -35,12 +35,10 @@ constexpr int64_t kAheadPack = 8;    // rows that packing prefetches ahead
 constexpr int64_t kSlabBlocks = 16;  // row blocks of a transposed A that are packed together
 constexpr int kDotStrip = 64;        // columns of C that inner products finish together
 
-template <class T> struct VectorOf {
-  typedef T type __attribute__((vector_size(kVectorBytes)));
-};
+template <class T> struct VectorOf { typedef T type __attribute__((vector_size(kVectorBytes))); };
 template <class T> using Vec = typename VectorOf<T>::type;
 template <class T> constexpr int kLanes = kVectorBytes / sizeof(T);
-template <class T> constexpr int kColumns = kVectors * kLanes<T>;
+template <class T> constexpr int kColumns = kVectors* kLanes<T>;
 
 inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -158,7 +156,8 @@ void finish(const Gemm& g, const T* values, int64_t value_stride, int64_t m, int
     };
     int64_t j = 0;
     for (; j + kLanes<T> <= columns; j += kLanes<T>)
-      finish_vector(j, [](const T* from) { return load(from); }, [](T* to, Vec<T> v) { store(to, v); });
+      finish_vector(
+          j, [](const T* from) { return load(from); }, [](T* to, Vec<T> v) { store(to, v); });
     if (j < columns) {
       const int rest = static_cast<int>(columns - j);
       finish_vector(
@@ -263,9 +262,7 @@ template <class T, int kR, int kV, bool kPartial> void tile(const Tile<T>& t) {
 template <class T> using TileFunction = void (*)(const Tile<T>&);
 
 // By vectors, whether the last one is partial, and rows, each less one.
-template <class T> struct TileTable {
-  TileFunction<T> of[kVectors][2][kRows];
-};
+template <class T> struct TileTable { TileFunction<T> of[kVectors][2][kRows]; };
 
 template <class T, int kV, int kR> constexpr void fill_rows(TileTable<T>& table) {
   table.of[kV - 1][0][kR - 1] = tile<T, kR, kV, false>;
@@ -466,9 +463,7 @@ void dot_tile(const T* a, int64_t a_row, const T* b, int64_t b_row, int64_t k, T
 template <class T> using DotFunction = void (*)(const T*, int64_t, const T*, int64_t, int64_t, T*);
 
 // By rows and columns, each less one.
-template <class T> struct DotTable {
-  DotFunction<T> of[kDotRows][kDotColumns];
-};
+template <class T> struct DotTable { DotFunction<T> of[kDotRows][kDotColumns]; };
 
 template <class T, int kR, int kC> constexpr void fill_dots(DotTable<T>& table) {
   table.of[kR - 1][kC - 1] = dot_tile<T, kR, kC>;
@@ -555,7 +550,7 @@ inline void transpose(const float* from, int64_t from_stride, int64_t rows, int6
       r[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
       r[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
     }
-  // r[4 q + j] holds column j of each 4 x 4 block of rows 4 q ..; what is left is to transpose the blocks.
+    // r[4 q + j] holds column j of each 4 x 4 block of rows 4 q ..; what is left is to transpose the blocks.
 #pragma GCC unroll 4
   for (int j = 0; j < 4; ++j) {
     const __m512 a = _mm512_shuffle_f32x4(r[j], r[j + 4], 0x88), b = _mm512_shuffle_f32x4(r[j], r[j + 4], 0xdd);
@@ -629,7 +624,7 @@ template <class T> void pack(const Gemm& g, void* packed, int64_t first, int64_t
 }
 
 template <class T>
-constexpr GemmKernels kKernels = {kRows,    kColumns<T>, kBlockK, kSlabBlocks * kRows * kBlockK * int64_t{sizeof(T)},
+constexpr GemmKernels kKernels = {kRows,    kColumns<T>, kBlockK, kSlabBlocks* kRows* kBlockK* int64_t{sizeof(T)},
                                   tiles<T>, dots<T>,     sum<T>,  pack<T>};
 
 }  // namespace
