@@ -46,21 +46,6 @@ size_t block_size(size_t bytes) {
 #endif
 }
 
-void* system_allocate(size_t bytes) {
-#ifndef USER_LLM_ASAN
-  if (bytes >= kMapped) {
-    void* block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (block == MAP_FAILED) return nullptr;
-#ifdef MADV_HUGEPAGE
-    if (bytes >= kHugePage) madvise(block, bytes, MADV_HUGEPAGE);
-#endif
-    return block;
-  }
-#endif
-  void* block = nullptr;
-  return posix_memalign(&block, 64, bytes) == 0 ? block : nullptr;
-}
-
 uint64_t machine_limit() {
   if (const char* text = std::getenv("USER_LLM_MEMORY_LIMIT"))
     if (const uint64_t bytes = std::strtoull(text, nullptr, 10)) return bytes;
@@ -96,7 +81,7 @@ void* Allocator::allocate(size_t bytes) {
 #endif
   if (!block) {
     if (stats_.in_use + stats_.cached + size > stats_.limit) trim();
-    if (stats_.in_use + size <= stats_.limit) block = system_allocate(size);
+    if (stats_.in_use + size <= stats_.limit) block = allocate_block(size);
     if (!block)
       throw UserError(ErrorKind::kMemory,
                       concat("out of memory: ", bytes, " bytes more than the ", stats_.in_use,
@@ -131,6 +116,21 @@ void Allocator::trim_to(uint64_t cached) {
       free_[i].pop_back();
       stats_.cached -= bytes_of_class(i);
     }
+}
+
+void* Allocator::allocate_block(size_t bytes) {
+#ifndef USER_LLM_ASAN
+  if (bytes >= kMapped) {
+    void* block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED) return nullptr;
+#ifdef MADV_HUGEPAGE
+    if (bytes >= kHugePage) madvise(block, bytes, MADV_HUGEPAGE);
+#endif
+    return block;
+  }
+#endif
+  void* block = nullptr;
+  return posix_memalign(&block, 64, bytes) == 0 ? block : nullptr;
 }
 
 void Allocator::free_block(void* block, size_t bytes) {

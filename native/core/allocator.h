@@ -35,7 +35,9 @@ class Allocator {
   void set_limit(uint64_t bytes) { stats_.limit = bytes; }
   const MemoryStats& stats() const { return stats_; }
 
-  // Frees a retired block; any thread.
+  // A block from the system, outside all accounting; null when there is none. Any thread.
+  static void* allocate_block(size_t bytes);
+  // Frees a block of the system; any thread.
   static void free_block(void* block, size_t bytes);
 
  private:
