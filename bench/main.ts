@@ -2,11 +2,13 @@
  * Benchmarks.
  *
  *     npm run bench -- ops [--filter TEXT] [--threads N] [--python PATH] [--json FILE]
+ *     npm run bench -- train [--steps N] [--threads N] [--json FILE]
  *
  *     --filter   only cases whose "op · case" contains TEXT
  *     --threads  of both sides; default: what the machine allows
  *     --python   a Python with torch: compares with PyTorch, run by run in turns
- *     --json     where the results go; default: bench/results/ops-<isa>.json when nothing is filtered
+ *     --steps    training steps that are timed; default 30
+ *     --json     where the results go; default: bench/results/<bench>-<isa>.json when nothing is filtered
  */
 import { parseArgs } from "node:util";
 
@@ -16,6 +18,7 @@ const { values, positionals } = parseArgs({
     filter: { type: "string", default: "" },
     threads: { type: "string" },
     python: { type: "string" },
+    steps: { type: "string", default: "30" },
     json: { type: "string" },
   },
 });
@@ -27,7 +30,12 @@ switch (positionals[0]) {
     await benchOps(values);
     break;
   }
+  case "train": {
+    const { benchTraining } = await import("./train.js");
+    await benchTraining({ steps: Number(values.steps), json: values.json });
+    break;
+  }
   default:
-    console.error(`there is no bench ${positionals[0] ?? ""}; there is: ops`);
+    console.error(`there is no bench ${positionals[0] ?? ""}; there are: ops, train`);
     process.exitCode = 2;
 }

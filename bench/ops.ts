@@ -1,9 +1,5 @@
 /** Times the bench cases of test/cases: forward, and forward with backward; PyTorch in turns. */
-import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
-import { dirname } from "node:path";
 import { performance } from "node:perf_hooks";
-import { fileURLToPath } from "node:url";
 import { differentiate } from "../src/autograd/differentiate.js";
 import {
   cpuInfo,
@@ -22,8 +18,8 @@ import {
   inputsOf,
   loadCases,
   upload,
-} from "../test/ops/check.js";
-import { type Machine, printTable, type Timing, timingOf } from "./report.js";
+} from "../test/cases/inputs.js";
+import { printTable, type Timing, thisMachine, timingOf, writeResults } from "./report.js";
 import { TorchPeer } from "./torch-peer.js";
 
 export interface OpsOptions {
@@ -47,8 +43,12 @@ export interface OpResult {
   peak: Peak;
 }
 
-/** Inputs are used in turns, so that they are not in the caches when their turn comes. */
+/**
+ * Inputs are used in turns, so that they are not in the caches when their turn comes. Where arithmetic is what takes
+ * the time (so many operations for a byte), as in products with a weight, there is one set of them, as in training.
+ */
 const coldBytes = 96 << 20;
+const computeBound = 30;
 const sampleSeconds = 0.02;
 const leastSamples = 7;
 const mostSamples = 25;
@@ -56,13 +56,7 @@ const caseSeconds = 1.5;
 
 export async function benchOps({ filter, python, json }: OpsOptions): Promise<void> {
   const peer = python ? await TorchPeer.start(python, cpuInfo().threads) : undefined;
-  const machine: Machine = {
-    cpu: cpus()[0]!.model,
-    memoryGB: Math.round(totalmem() / 2 ** 30),
-    ...cpuInfo(),
-    node: process.versions.node,
-    torch: peer?.version,
-  };
+  const machine = thisMachine(peer?.version);
   const results: OpResult[] = [];
   try {
     for (const list of await loadCases())
@@ -75,11 +69,7 @@ export async function benchOps({ filter, python, json }: OpsOptions): Promise<vo
     peer?.stop();
   }
   printTable(machine, results);
-  const standard = filter ? undefined : new URL(`results/ops-${machine.isa}.json`, import.meta.url);
-  const file = json ?? (standard && fileURLToPath(standard));
-  if (!file) return;
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, `${JSON.stringify({ machine, results }, undefined, 1)}\n`);
+  if (json || !filter) writeResults("ops", machine, results, json);
 }
 
 async function benchCase(
@@ -92,7 +82,11 @@ async function benchCase(
     (total, { data, dtype }) => total + data.length * (dtype === "uint8" ? 1 : 4),
     0,
   );
-  const count = Math.max(1, Math.min(64, Math.floor(coldBytes / (bytes || coldBytes))));
+  const work = { flops: 0, ...list.spec.work?.(options) };
+  const count =
+    work.flops > computeBound * bytes
+      ? 1
+      : Math.max(1, Math.min(64, Math.floor(coldBytes / (bytes || coldBytes))));
   const copies = Array.from({ length: count }, () => upload(inputs, "float32"));
   const probe = tidy(() => [list.spec.run(copies[0]!, options)].flat() as Tensor[]);
   const root = list.spec.differentiableOutputs
@@ -100,7 +94,6 @@ async function benchCase(
     : probe.findIndex(({ dtype }) => isFloat(dtype));
   const names = differentiableInputs(list, inputs);
   const traffic = bytes + probe.reduce((total, { size }) => total + 4 * size, 0);
-  const work = { flops: 0, ...list.spec.work?.(options) };
   const torch = list.spec.torch?.(options);
   if (peer && torch) await peer.prepare(inputs, torch, count, names, Math.max(root, 0));
 

@@ -1,3 +1,8 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { cpuInfo } from "../src/index.js";
 import type { OpResult } from "./ops.js";
 
 export interface Machine {
@@ -7,6 +12,28 @@ export interface Machine {
   threads: number;
   node: string;
   torch: string | undefined;
+}
+
+export const thisMachine = (torch?: string): Machine => ({
+  cpu: cpus()[0]!.model,
+  memoryGB: Math.round(totalmem() / 2 ** 30),
+  ...cpuInfo(),
+  node: process.versions.node,
+  torch,
+});
+
+export const describeMachine = ({ cpu, isa, threads, node, torch }: Machine): string =>
+  `${cpu}, ${isa}, ${threads} threads, Node ${node}${torch ? `, PyTorch ${torch}` : ""}`;
+
+/** Writes what a bench measured: to `file`, or to its place in bench/results. */
+export function writeResults(
+  bench: string,
+  machine: Machine,
+  results: object,
+  file = fileURLToPath(new URL(`results/${bench}-${machine.isa}.json`, import.meta.url)),
+): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, `${JSON.stringify({ machine, results }, undefined, 1)}\n`);
 }
 
 /** Seconds of one run over several samples. */
@@ -35,10 +62,8 @@ export function timingOf(seconds: readonly number[]): Timing {
 }
 
 export function printTable(machine: Machine, results: readonly OpResult[]): void {
-  const { cpu, isa, threads, node, torch } = machine;
-  console.log(
-    `${cpu}, ${isa}, ${threads} threads, Node ${node}${torch ? `, PyTorch ${torch}` : ""}`,
-  );
+  const { torch } = machine;
+  console.log(describeMachine(machine));
   const header = ["case", "pass", "ms", "min", "spread", "call µs", "GFLOP/s", "GB/s", "of peak"];
   if (torch) header.push("PyTorch ms", "times faster");
   const lines = results.map((result) => [

@@ -22,6 +22,7 @@ import {
   tidy,
   valueAndGrad,
 } from "../src/index.js";
+import { describeMachine, type Timing, thisMachine, timingOf, writeResults } from "./report.js";
 
 const batch = 128;
 const length = 50;
@@ -44,10 +45,10 @@ class Encoder extends Module {
 }
 
 export interface TrainResult {
-  /** Milliseconds, median and fastest of all steps. */
-  stepMs: { median: number; min: number };
-  /** How long the JavaScript thread was busy with one step, median. */
-  javascriptMs: number;
+  /** Seconds from step to step. */
+  step: Timing;
+  /** Seconds that the JavaScript thread was busy with a step. */
+  javascript: Timing;
   /** History events that went through the model. */
   eventsPerSecond: number;
   /** How late a timer fired while training. */
@@ -55,8 +56,31 @@ export interface TrainResult {
   peakMiB: number;
 }
 
-/** Trains for `steps` steps after five of warm-up. */
-export async function benchTraining(steps: number): Promise<TrainResult> {
+export interface TrainOptions {
+  /** Timed, after five of warm-up. */
+  steps: number;
+  json?: string | undefined;
+}
+
+export async function benchTraining({ steps, json }: TrainOptions): Promise<void> {
+  const result = await train(steps);
+  const machine = thisMachine();
+  const { step, javascript, eventLoopDelayMs: delay } = result;
+  console.log(describeMachine(machine));
+  console.log(
+    [
+      `${batch} users, ${length} events, ${items} items, 2 blocks of width ${width}, attention from separate ops`,
+      `step             ${(step.median * 1e3).toFixed(1)} ms, fastest ${(step.min * 1e3).toFixed(1)}, ` +
+        `${result.eventsPerSecond.toFixed(0)} events a second`,
+      `JavaScript       ${(javascript.median * 1e3).toFixed(2)} ms a step`,
+      `event-loop delay p50 ${delay.p50.toFixed(2)} ms, p99 ${delay.p99.toFixed(2)}, most ${delay.max.toFixed(2)}`,
+      `memory           ${result.peakMiB.toFixed(0)} MiB at most`,
+    ].join("\n"),
+  );
+  writeResults("train", machine, result, json);
+}
+
+async function train(steps: number): Promise<TrainResult> {
   const model = new Encoder();
   const optimizer = new AdamW(model.trainable(), { learningRate: 1e-3 });
   const pacer = new Pacer();
@@ -90,13 +114,10 @@ export async function benchTraining(steps: number): Promise<TrainResult> {
   await pacer.finish();
   delay.disable();
   const total = performance.now() - ends[0]!;
-  const stepTimes = ends
-    .slice(1)
-    .map((end, i) => end - ends[i]!)
-    .sort((a, b) => a - b);
+  const seconds = (milliseconds: readonly number[]) => timingOf(milliseconds.map((ms) => ms / 1e3));
   const result: TrainResult = {
-    stepMs: { median: stepTimes[stepTimes.length >> 1]!, min: stepTimes[0]! },
-    javascriptMs: busy.sort((a, b) => a - b)[busy.length >> 1]!,
+    step: seconds(ends.slice(1).map((end, i) => end - ends[i]!)),
+    javascript: seconds(busy),
     eventsPerSecond: (steps * batch * length) / (total / 1e3),
     eventLoopDelayMs: {
       p50: delay.percentile(50) / 1e6,

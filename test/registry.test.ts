@@ -4,7 +4,7 @@ import { readdir } from "node:fs/promises";
 import test from "ava";
 import { native } from "../src/native.js";
 import { declaredOps } from "../src/ops/define-op.js";
-import { loadCases } from "./ops/check.js";
+import { loadCases } from "./cases/inputs.js";
 import { goldenFile } from "./ops/golden.js";
 
 /** What is missing on purpose, and why. */

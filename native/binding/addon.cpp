@@ -102,9 +102,7 @@ class Binding {
   // Calls `body`, which may throw UserError; its result or the negative error kind goes to JavaScript.
   template <class Body> napi_value guarded(Body body) {
     try {
-      const double result = body();
-      account();
-      return number(result);
+      return number(body());
     } catch (const UserError& error) {
       return fails(error);
     } catch (const std::bad_alloc&) {
@@ -112,7 +110,8 @@ class Binding {
     }
   }
 
-  // V8 learns of native memory in steps, so that its collector feels the pressure.
+  // Tells V8 what is held, so that its collector feels the pressure of tensors that nobody disposes. Only between
+  // macrotasks: what one of them frees again must not cost a collection, and no finalizer runs inside it anyway.
   void account() {
     constexpr int64_t kStep = 4 << 20;
     const auto held = int64_t(environment_.allocator.stats().in_use);
@@ -267,6 +266,7 @@ class Binding {
     auto* self = Napi::Env(env).GetInstanceData<Binding>();
     if (--self->waiting_ == 0) napi_unref_threadsafe_function(env, self->wake_);
     (*completion)(Napi::Env(env));
+    self->account();
   }
 
   napi_value release(size_t, const napi_value* arguments) {

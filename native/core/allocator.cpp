@@ -20,7 +20,7 @@ namespace {
 constexpr size_t kSmallest = 64;
 constexpr size_t kMapped = size_t(1) << 20;  // blocks from here on are mapped, with huge pages
 constexpr size_t kHugePage = size_t(2) << 20;
-constexpr uint64_t kSlack = uint64_t(64) << 20;  // cached beyond the peak in use plus this goes back to the system
+constexpr uint64_t kSlack = uint64_t(64) << 20;  // cached beyond the most ever in use plus this goes back to the system
 
 // Size classes: 64, 128, 192, ... 512, then eight steps an octave.
 size_t class_of(size_t bytes) {
@@ -89,6 +89,7 @@ void* Allocator::allocate(size_t bytes) {
   }
   stats_.in_use += size;
   stats_.peak = std::max(stats_.peak, stats_.in_use);
+  most_ = std::max(most_, stats_.in_use);
   return block;
 }
 
@@ -102,7 +103,7 @@ void Allocator::release(void* block, size_t bytes) {
   if (index >= free_.size()) free_.resize(index + 1);
   free_[index].push_back(block);
   stats_.cached += size;
-  if (stats_.in_use + stats_.cached > stats_.peak + kSlack) trim_to(stats_.peak - std::min(stats_.peak, stats_.in_use));
+  if (stats_.in_use + stats_.cached > most_ + kSlack) trim_to(most_ - stats_.in_use);
 #endif
 }
 

@@ -45,6 +45,7 @@ class Allocator {
 
   Retire retire_;
   MemoryStats stats_;
+  uint64_t most_ = 0;                     // highest in_use ever: what the program is known to come back to
   std::vector<std::vector<void*>> free_;  // by size class
 };
 

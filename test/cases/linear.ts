@@ -18,6 +18,9 @@ const shapes: readonly Options[] = [
 ];
 const benched: readonly Options[] = [
   { name: "6400x128 to 128", lead: [6400], inWidth: 128, outWidth: 128, bench: true },
+  { name: "6400x128 to 384", lead: [6400], inWidth: 128, outWidth: 384, bench: true },
+  { name: "2048x576 to 576", lead: [2048], inWidth: 576, outWidth: 576, bench: true },
+  { name: "1024x768 to 768", lead: [1024], inWidth: 768, outWidth: 768, bench: true },
   { name: "6400x512 to 2048", lead: [6400], inWidth: 512, outWidth: 2048, bench: true },
   { name: "catalogue", lead: [6400], inWidth: 128, outWidth: 26_744, bench: true },
 ];

@@ -5,22 +5,24 @@ import { memory } from "../../src/tensor/memory.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import type { CaseList, CaseOptions, HostTensor, HostTensors, Tensors } from "../cases/case.js";
 import {
+  differentiableInputs,
+  disposeAll,
+  elementsOf,
+  inputsOf,
+  loadCases,
+  upload,
+} from "../cases/inputs.js";
+import {
   type Computed,
   cotangentsOf,
   difference,
-  differentiableInputs,
   differentiableOutputs,
-  disposeAll,
-  elementsOf,
   forward,
   forwardProblems,
   gradientProblems,
   gradients,
-  inputsOf,
-  loadCases,
   magnitude,
   toleranceOf,
-  upload,
 } from "./check.js";
 import { type Golden, readGolden } from "./golden.js";
 

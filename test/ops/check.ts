@@ -1,15 +1,18 @@
-/** Runs the case lists of test/cases: uploads inputs, runs, reads, compares. */
-import { readdir } from "node:fs/promises";
+/** Runs the cases of test/cases forward and backward, and compares. */
 import { grad } from "../../src/autograd/value-and-grad.js";
 import { add, matmul, ones, reshape, zeros } from "../../src/ops/index.js";
 import { type DType, fromBFloat16, isFloat } from "../../src/tensor/dtype.js";
 import { tidy } from "../../src/tensor/memory.js";
 import { type Shape, sizeOf, type Tensor, tensor } from "../../src/tensor/tensor.js";
 import type { CaseList, CaseOptions, HostTensor, HostTensors, Tensors } from "../cases/case.js";
-import { hostRandom, TooLarge } from "./random-host.js";
-
-/** The dtypes that cases run in. */
-export type Precision = "float32" | "float64";
+import {
+  differentiableInputs,
+  disposeAll,
+  inputsOf,
+  type Precision,
+  upload,
+} from "../cases/inputs.js";
+import { hostRandom } from "../cases/random-host.js";
 
 /** A tensor read back. */
 export interface Computed {
@@ -25,68 +28,10 @@ const spacing: Partial<Record<DType, number>> = {
   bfloat16: 2 ** -7,
 };
 
-/** Every case list of test/cases, sorted by op. */
-export async function loadCases(): Promise<CaseList[]> {
-  const folder = new URL("../cases/", import.meta.url);
-  const files = (await readdir(folder)).filter(
-    (file) => file.endsWith(".ts") && file !== "case.ts",
-  );
-  const lists = await Promise.all(
-    files.map(async (file) => {
-      const module = (await import(new URL(file, folder).href)) as {
-        default: CaseList | readonly CaseList[];
-      };
-      return module.default;
-    }),
-  );
-  return lists.flat().sort((a, b) => a.op.localeCompare(b.op));
-}
-
-/**
- * The inputs of a case; `undefined` when they have more than `limit` elements, or when the reference's plain loops
- * would take too long.
- */
-export function inputsOf(
-  { op, spec }: CaseList,
-  options: CaseOptions,
-  limit = Infinity,
-): HostTensors | undefined {
-  const { flops = 0, bytes = 0 } = spec.work?.(options) ?? {};
-  if (limit < Infinity && (flops > 3e7 || bytes > 100 * limit)) return undefined;
-  try {
-    const inputs = spec.inputs(hostRandom(`${op} · ${options.name}`, limit), options);
-    for (const { dtype, data } of Object.values(inputs))
-      if (dtype === "float") data.set(Float32Array.from(data));
-    // What is made from nothing may be large all the same.
-    if (limit < Infinity && options.bench && elementsOf(inputs) === 0) return undefined;
-    return inputs;
-  } catch (error) {
-    if (error instanceof TooLarge) return undefined;
-    throw error;
-  }
-}
-
-export const elementsOf = (inputs: HostTensors): number =>
-  Object.values(inputs).reduce((total, { data }) => total + data.length, 0);
-
-/** The inputs on the device; the caller disposes them. */
-export function upload<I extends HostTensors>(inputs: I, precision: Precision): Tensors<I> {
-  return Object.fromEntries(
-    Object.entries(inputs).map(([name, { shape, data, dtype }]) => [
-      name,
-      tensor(data, { shape, dtype: dtype === "float" ? precision : dtype }),
-    ]),
-  ) as Tensors<I>;
-}
-
 export async function download(value: Tensor): Promise<Computed> {
   const raw = await value.data();
   const data = Float64Array.from(raw instanceof Uint16Array ? fromBFloat16(raw) : raw);
   return { dtype: value.dtype, shape: value.shape, data };
-}
-
-export function disposeAll(tensors: Iterable<Tensor>): void {
-  for (const tensor of tensors) tensor.dispose();
 }
 
 const asArray = <T extends object>(value: T | readonly T[]): readonly T[] =>
@@ -113,11 +58,6 @@ export const differentiableOutputs = (
   outputs: readonly { dtype: DType }[],
 ): readonly number[] =>
   spec.differentiableOutputs ?? outputs.flatMap(({ dtype }, i) => (isFloat(dtype) ? [i] : []));
-
-/** The inputs that have a gradient, by name. */
-export const differentiableInputs = ({ spec }: CaseList, inputs: HostTensors): string[] =>
-  spec.differentiable?.slice() ??
-  Object.keys(inputs).filter((name) => inputs[name]!.dtype === "float");
 
 /** A fixed random upstream gradient for each differentiable output. */
 export function cotangentsOf(

@@ -30,7 +30,8 @@ const { native, nativeError } = await import("../../src/native.js");
 const { UserLlmError, NativeError } = await import("../../src/errors.js");
 const { bytesPerElement, dtypes, memory, tensor, tidy } = await import("../../src/tensor/index.js");
 const { grad } = await import("../../src/autograd/value-and-grad.js");
-const check = await import("./check.js");
+const { loadCases } = await import("../cases/inputs.js");
+const { total } = await import("./check.js");
 const { recordCalls, rows, smallCases } = await import("./recorded-calls.js");
 
 const runs = Number(process.env.USER_LLM_FUZZ_RUNS ?? 100);
@@ -38,7 +39,7 @@ const seed = Number(process.env.USER_LLM_FUZZ_SEED ?? 1);
 const logFile = process.env.USER_LLM_FUZZ_LOG;
 const { wire } = native;
 const ops: readonly NativeOp[] = native.ops();
-const lists = await check.loadCases();
+const lists = await loadCases();
 const recorded = await recordCalls(lists);
 
 for (const [number, op] of ops.entries())
@@ -212,7 +213,7 @@ async function publicCall(
     const floats = live.filter(({ dtype }) => dtype === "float32" || dtype === "float64");
     const gradients = grad(floats, () => {
       const made = [list.spec.run(given, options)].flat() as Tensor[];
-      return check.total(made.filter(({ dtype, trace }) => dtype === "float32" && trace));
+      return total(made.filter(({ dtype, trace }) => dtype === "float32" && trace));
     });
     await settle([...gradients.values()]);
   } catch (error) {

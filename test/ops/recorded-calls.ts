@@ -2,7 +2,8 @@
 import { type NativeOp, native } from "../../src/native.js";
 import { type DType, dtypes } from "../../src/tensor/dtype.js";
 import type { CaseList, CaseOptions, HostTensors } from "../cases/case.js";
-import { cotangentsOf, differentiableInputs, forward, gradients, inputsOf } from "./check.js";
+import { differentiableInputs, inputsOf } from "../cases/inputs.js";
+import { cotangentsOf, forward, gradients } from "./check.js";
 import type { Operand, RawCall } from "./hostile.js";
 
 const { wire } = native;

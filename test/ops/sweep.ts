@@ -3,17 +3,14 @@
  * For child processes: threads and instruction set are fixed when the library is loaded.
  */
 import { createHash } from "node:crypto";
+import { differentiableInputs, elementsOf, inputsOf, loadCases } from "../cases/inputs.js";
 import {
   type Computed,
   cotangentsOf,
-  differentiableInputs,
-  elementsOf,
   forward,
   forwardProblems,
   gradientProblems,
   gradients,
-  inputsOf,
-  loadCases,
 } from "./check.js";
 
 export interface SweepResult {

@@ -1,5 +1,5 @@
 import type { Shape } from "../../src/tensor/tensor.js";
-import type { HostTensor, Random } from "../cases/case.js";
+import type { HostTensor, Random } from "./case.js";
 
 /** Thrown by a `hostRandom` that is asked for more elements than its limit. */
 export class TooLarge extends Error {}
