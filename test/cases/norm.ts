@@ -97,6 +97,8 @@ const added = (x: HostTensor, residual: HostTensor): HostTensor =>
 
 const spec = {
   terms: ({ width }: Options) => width,
+  // Of one element, the gradient of layer normalisation is 1/√ε times what is left of h - mean(h).
+  gradientScale: ({ width }: Options) => (width === 1 ? 1 / Math.sqrt(1e-5) : 0),
   work: (options: Options) => ({ flops: 8 * count(options), bytes: 8 * count(options) }),
 };
 const workWithResidual = (options: Options) => ({
