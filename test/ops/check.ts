@@ -4,14 +4,8 @@ import { add, matmul, ones, reshape, zeros } from "../../src/ops/index.js";
 import { type DType, fromBFloat16, isFloat } from "../../src/tensor/dtype.js";
 import { tidy } from "../../src/tensor/memory.js";
 import { type Shape, sizeOf, type Tensor, tensor } from "../../src/tensor/tensor.js";
-import type { CaseList, CaseOptions, HostTensor, HostTensors, Tensors } from "../cases/case.js";
-import {
-  differentiableInputs,
-  disposeAll,
-  inputsOf,
-  type Precision,
-  upload,
-} from "../cases/inputs.js";
+import type { CaseList, CaseOptions, HostTensor, HostTensors } from "../cases/case.js";
+import { differentiableInputs, disposeAll, type Precision, upload } from "../cases/inputs.js";
 import { hostRandom } from "../cases/random-host.js";
 
 /** A tensor read back. */
