@@ -5,6 +5,7 @@
 // TypeScript side throws, so that the stack is the caller's.
 #include <napi.h>
 
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <utility>
@@ -19,6 +20,7 @@ namespace userllm {
 namespace {
 
 constexpr size_t kWireLength = 1 << 16;
+constexpr int64_t kAccountStep = 4 << 20;  // bytes
 
 // What happens on the JavaScript thread once the stream has got somewhere.
 using Completion = std::function<void(Napi::Env)>;
@@ -102,7 +104,9 @@ class Binding {
   // Calls `body`, which may throw UserError; its result or the negative error kind goes to JavaScript.
   template <class Body> napi_value guarded(Body body) {
     try {
-      return number(body());
+      const double result = body();
+      account_later();
+      return number(result);
     } catch (const UserError& error) {
       return fails(error);
     } catch (const std::bad_alloc&) {
@@ -112,14 +116,19 @@ class Binding {
 
   // Tells V8 what is held, so that its collector feels the pressure of tensors that nobody disposes. Only between
   // macrotasks: what one of them frees again must not cost a collection, and no finalizer runs inside it anyway.
-  void account() {
-    constexpr int64_t kStep = 4 << 20;
-    const auto held = int64_t(environment_.allocator.stats().in_use);
-    if (held - accounted_ < kStep && accounted_ - held < kStep) return;
-    int64_t total;
-    napi_adjust_external_memory(env_, held - accounted_, &total);
-    accounted_ = held;
+  void account_later() {
+    if (accounting_ || std::abs(held() - accounted_) < kAccountStep) return;
+    accounting_ = napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking) == napi_ok;
   }
+
+  void account() {
+    accounting_ = false;
+    int64_t total;
+    napi_adjust_external_memory(env_, held() - accounted_, &total);
+    accounted_ = held();
+  }
+
+  int64_t held() const { return int64_t(environment_.allocator.stats().in_use); }
 
   double* write(double* at, const Environment::Output& output) {
     *at++ = output.handle;
@@ -264,9 +273,9 @@ class Binding {
     const std::unique_ptr<Completion> completion(static_cast<Completion*>(data));
     if (!env) return;  // the environment is going
     auto* self = Napi::Env(env).GetInstanceData<Binding>();
+    if (!completion) return self->account();
     if (--self->waiting_ == 0) napi_unref_threadsafe_function(env, self->wake_);
     (*completion)(Napi::Env(env));
-    self->account();
   }
 
   napi_value release(size_t, const napi_value* arguments) {
@@ -349,7 +358,8 @@ class Binding {
   Napi::Reference<Napi::ArrayBuffer> wire_reference_;
   napi_threadsafe_function wake_ = nullptr;
   uint64_t waiting_ = 0;
-  int64_t accounted_ = 0;
+  int64_t accounted_ = 0;    // what V8 knows of
+  bool accounting_ = false;  // whether it is about to be told
   std::string last_error_;
   Environment environment_;
 };

@@ -45,6 +45,7 @@ const whole: readonly Operands[] = [
   { name: "int32 and a number", a: [199], b: 3, whole: true },
 ];
 const benches: readonly Operands[] = [
+  { name: "sixteen elements", a: [16], b: [16], bench: true },
   { name: "residual", a: [6400, 512], b: [6400, 512], bench: true },
   { name: "bias", a: [6400, 512], b: [512], bench: true },
   { name: "one per row", a: [6400, 512], b: [6400, 1], bench: true },
