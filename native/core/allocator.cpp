@@ -122,10 +122,23 @@ void Allocator::trim_to(uint64_t cached) {
 void* Allocator::allocate_block(size_t bytes) {
 #ifndef USER_LLM_ASAN
   if (bytes >= kMapped) {
-    void* block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (block == MAP_FAILED) return nullptr;
+// Huge pages need their alignment, which a mapping has only by chance: more is mapped, and the ends given back.
 #ifdef MADV_HUGEPAGE
-    if (bytes >= kHugePage) madvise(block, bytes, MADV_HUGEPAGE);
+    const size_t spare = bytes >= kHugePage ? kHugePage : 0;
+#else
+    const size_t spare = 0;
+#endif
+    void* mapped = mmap(nullptr, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) return nullptr;
+    char* block = static_cast<char*>(mapped);
+#ifdef MADV_HUGEPAGE
+    if (spare) {
+      const size_t before = -reinterpret_cast<uintptr_t>(block) % kHugePage;
+      if (before) munmap(block, before);
+      block += before;
+      if (before < spare) munmap(block + bytes, spare - before);
+      madvise(block, bytes, MADV_HUGEPAGE);
+    }
 #endif
     return block;
   }

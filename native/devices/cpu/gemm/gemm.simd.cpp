@@ -30,6 +30,7 @@ constexpr int kVectorBytes = 16, kRows = 4, kVectors = 2, kDotRows = 2, kDotColu
 // k is cut so that kBlockK of a row block stay in the first-level cache, and of a slab in the second.
 constexpr int64_t kBlockK = 768;
 constexpr int64_t kAheadK = 64;      // steps of k between bursts of prefetches
+constexpr int64_t kAheadB = 8;       // rows of a panel that are fetched ahead from the second-level cache
 constexpr int64_t kPackRows = 8;     // of a [k, n] operand that are packed together
 constexpr int64_t kAheadPack = 8;    // rows that packing prefetches ahead
 constexpr int64_t kSlabBlocks = 16;  // row blocks of a transposed A that are packed together
@@ -223,6 +224,8 @@ template <class T, int kR, int kV, bool kPartial> void tile(const Tile<T>& t) {
       Vec<T> row[kV];
 #pragma GCC unroll 8
       for (int j = 0; j < kV; ++j) row[j] = load_at(b, j);
+#pragma GCC unroll 8
+      for (int j = 0; j < kV; ++j) __builtin_prefetch(b + kAheadB * b_k + j * kLanes<T>);
 #pragma GCC unroll 16
       for (int i = 0; i < kR; ++i) {
         const T factor = a[i / 3][i % 3 * a_row];
