@@ -65,7 +65,7 @@ Allocator::Allocator(Retire retire) : retire_(std::move(retire)) { stats_.limit 
 // The owner has stopped its stream by now, so nothing can still use a block.
 Allocator::~Allocator() {
   for (size_t i = 0; i < free_.size(); ++i)
-    for (void* block : free_[i]) free_block(block, bytes_of_class(i));
+    for (void* block : free_[i].blocks) free_block(block, bytes_of_class(i));
 }
 
 void* Allocator::allocate(size_t bytes) {
@@ -73,9 +73,12 @@ void* Allocator::allocate(size_t bytes) {
   void* block = nullptr;
 #ifndef USER_LLM_ASAN
   const size_t index = class_of(bytes);
-  if (index < free_.size() && !free_[index].empty()) {
-    block = free_[index].back();
-    free_[index].pop_back();
+  if (index >= free_.size()) free_.resize(index + 1);
+  SizeClass& same = free_[index];
+  same.last_use = ++allocations_;
+  if (!same.blocks.empty()) {
+    block = same.blocks.back();
+    same.blocks.pop_back();
     stats_.cached -= size;
   }
 #endif
@@ -99,9 +102,7 @@ void Allocator::release(void* block, size_t bytes) {
 #ifdef USER_LLM_ASAN
   retire_(block, size);
 #else
-  const size_t index = class_of(bytes);
-  if (index >= free_.size()) free_.resize(index + 1);
-  free_[index].push_back(block);
+  free_[class_of(bytes)].blocks.push_back(block);
   stats_.cached += size;
   if (stats_.in_use + stats_.cached > most_ + kSlack) trim_to(most_ - stats_.in_use);
 #endif
@@ -109,14 +110,19 @@ void Allocator::release(void* block, size_t bytes) {
 
 void Allocator::trim() { trim_to(0); }
 
-// Largest classes first: they free most with the fewest calls.
+// Sizes that were not asked for since long ago go first: the next step of a loop wants those of the last one.
 void Allocator::trim_to(uint64_t cached) {
-  for (size_t i = free_.size(); i-- > 0 && stats_.cached > cached;)
-    while (!free_[i].empty() && stats_.cached > cached) {
-      retire_(free_[i].back(), bytes_of_class(i));
-      free_[i].pop_back();
-      stats_.cached -= bytes_of_class(i);
+  while (stats_.cached > cached) {
+    size_t stalest = free_.size();
+    for (size_t i = 0; i < free_.size(); ++i)
+      if (!free_[i].blocks.empty() && (stalest == free_.size() || free_[i].last_use < free_[stalest].last_use))
+        stalest = i;
+    std::vector<void*>& blocks = free_[stalest].blocks;
+    for (; !blocks.empty() && stats_.cached > cached; blocks.pop_back()) {
+      retire_(blocks.back(), bytes_of_class(stalest));
+      stats_.cached -= bytes_of_class(stalest);
     }
+  }
 }
 
 void* Allocator::allocate_block(size_t bytes) {

@@ -45,8 +45,15 @@ class Allocator {
 
   Retire retire_;
   MemoryStats stats_;
-  uint64_t most_ = 0;                     // highest in_use ever: what the program is known to come back to
-  std::vector<std::vector<void*>> free_;  // by size class
+  uint64_t most_ = 0;  // highest in_use ever: what the program is known to come back to
+
+  // The free blocks of one size.
+  struct SizeClass {
+    std::vector<void*> blocks;
+    uint64_t last_use = 0;  // in allocations
+  };
+  std::vector<SizeClass> free_;
+  uint64_t allocations_ = 0;
 };
 
 }  // namespace userllm
