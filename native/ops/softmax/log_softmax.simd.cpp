@@ -1,4 +1,4 @@
-#include "ops/log_softmax/log_softmax.simd.h"
+#include "ops/softmax/log_softmax.simd.h"
 
 #include "devices/cpu/log_sum_exp.simd.h"
 
