@@ -11,7 +11,7 @@ import test from "ava";
 import fc from "fast-check";
 import type { NativeOp } from "../../src/native.js";
 import type { Tensor } from "../../src/tensor/index.js";
-import type { CaseList, CaseOptions, HostTensors, Tensors } from "../cases/case.js";
+import type { CaseList, CaseOptions, HostTensors } from "../cases/case.js";
 import {
   arrayOf,
   arrays,
@@ -103,7 +103,11 @@ async function hostileCall(
         arrayOf(operand),
         writeSizes(operand.shape),
       );
-      if (count < 0) throw nativeError(count);
+      if (count < 0) {
+        // An operand too large to be made is refused like a call too large to be run.
+        for (const handle of uploaded.values()) native.release(handle);
+        return requireGoodError("tensor", nativeError(count));
+      }
       uploaded.set(operand, wire[0]!);
     }
   const words: number[] = [];
@@ -190,24 +194,25 @@ async function publicCall(
     ];
   });
   changeOperands(operands, changes);
-  const given = Object.fromEntries(
-    names.map((name, i) => {
-      const operand = operands[i]![0]!;
-      return [name, operand && tensor(arrayOf(operand), { shape: operand.shape })];
-    }),
-  ) as Tensors<HostTensors>;
-  if (logFile)
-    writeFileSync(
-      logFile,
-      JSON.stringify({
-        list: list.op,
-        options,
-        inputs: Object.entries(given).map(([n, x]) => `${n} ${x}`),
-        changes,
-      }),
-    );
-  const live = Object.values(given).filter((value) => value !== undefined);
+  const live: Tensor[] = [];
   try {
+    const given: Record<string, Tensor> = {};
+    for (const [i, name] of names.entries()) {
+      const operand = operands[i]![0];
+      if (!operand) continue;
+      given[name] = tensor(arrayOf(operand), { shape: operand.shape });
+      live.push(given[name]);
+    }
+    if (logFile)
+      writeFileSync(
+        logFile,
+        JSON.stringify({
+          list: list.op,
+          options,
+          inputs: Object.entries(given).map(([n, x]) => `${n} ${x}`),
+          changes,
+        }),
+      );
     const outputs = tidy(() => [list.spec.run(given, options)].flat() as Tensor[]);
     await settle(outputs);
     const floats = live.filter(({ dtype }) => dtype === "float32" || dtype === "float64");
