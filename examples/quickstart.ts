@@ -3,7 +3,7 @@
  * Then lets it write.
  *
  *     npm run quickstart
- *     npm run quickstart -- --steps=1000 --seed=7 --prompt="The Licensor "
+ *     npm run quickstart -- --steps=2000 --seed=7 --prompt="The Licensor "
  */
 import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
@@ -31,7 +31,7 @@ import {
 
 const { values: flags } = parseArgs({
   options: {
-    steps: { type: "string", default: "400" },
+    steps: { type: "string", default: "800" },
     seed: { type: "string", default: "1" },
     prompt: { type: "string", default: "You may " },
     text: { type: "string" },
@@ -102,7 +102,7 @@ for (let step = 0; step < steps; step++) {
     return loss;
   });
   await pacer.next();
-  if (step % 50 === 0 || step === steps - 1)
+  if (step % 100 === 0 || step === steps - 1)
     console.error(`step ${String(step).padStart(4)}  loss ${(await loss.item()).toFixed(3)}`);
   loss.dispose();
 }
