@@ -15,10 +15,6 @@ constexpr uint32_t kGenerations = 1u << 28;
 
 bool variable(const std::string& name) { return name.back() == '*'; }
 
-std::string plain(const std::string& name) {
-  return name.back() == '?' || name.back() == '*' ? name.substr(0, name.size() - 1) : name;
-}
-
 }  // namespace
 
 // Generations start elsewhere in each environment, so that a handle from another one is not taken for one of ours.
@@ -125,7 +121,7 @@ void Environment::read_wire(Call& call, std::span<const double> wire) {
   const auto length = [&](const std::string& name) {
     const double n = next();
     if (!(n >= 0 && n <= double(wire.size() - at)))
-      throw UserError(ErrorKind::kUsage, concat(op.name, ": ", plain(name), " has an impossible length ", n));
+      throw UserError(ErrorKind::kUsage, concat(op.name, ": ", plain_name(name), " has an impossible length ", n));
     return size_t(n);
   };
 
@@ -136,7 +132,7 @@ void Environment::read_wire(Call& call, std::span<const double> wire) {
       const Handle handle = next();
       if (handle == 0 && name.back() == '?') continue;
       const Slot* slot = find(handle);
-      if (!slot) require(handle, concat(op.name, ": ", plain(name)).c_str());
+      if (!slot) require(handle, concat(op.name, ": ", plain_name(name)).c_str());
       call.in_.push_back(slot->tensor);
     }
     call.in_start_.push_back(uint32_t(call.in_.size()));

@@ -13,11 +13,11 @@ std::vector<const OpDef*>& registry() {
   return *ops;
 }
 
-std::string without_mark(const std::string& name) {
+}  // namespace
+
+std::string plain_name(const std::string& name) {
   return name.back() == '?' || name.back() == '*' ? name.substr(0, name.size() - 1) : name;
 }
-
-}  // namespace
 
 Register::Register(OpDef op) {
   auto& ops = registry();
@@ -49,8 +49,7 @@ void Call::index_fault(int input, int64_t position, int64_t value, int64_t limit
   Lock lock(fault_mutex_);
   if (position >= fault_position_.load(std::memory_order_relaxed)) return;
   fault_position_.store(position, std::memory_order_relaxed);
-  fault_message_ =
-      concat(without_mark(op->inputs[input]), "[", position, "] = ", value, " must be in [0, ", limit, ")");
+  fault_message_ = concat(plain_name(op->inputs[input]), "[", position, "] = ", value, " must be in [0, ", limit, ")");
 }
 
 void Call::fault(const std::string& message) {
@@ -65,13 +64,13 @@ std::string Call::describe() const {
   for (size_t i = 0; i < op->inputs.size(); ++i) {
     const auto tensors = list(int(i));
     if (tensors.empty()) continue;
-    text += (text.empty() ? "" : ", ") + without_mark(op->inputs[i]) + " " + to_string(tensors[0].shape);
+    text += (text.empty() ? "" : ", ") + plain_name(op->inputs[i]) + " " + to_string(tensors[0].shape);
     if (tensors.size() > 1) text += " and " + std::to_string(tensors.size() - 1) + " more";
   }
   return text;
 }
 
-std::string Infer::name(int i) const { return without_mark(call.op->inputs[i]); }
+std::string Infer::name(int i) const { return plain_name(call.op->inputs[i]); }
 
 void Infer::require_rank(int i, int rank, const char* layout) const {
   if (in(i) && shape(i).rank != rank) fail(name(i), " must be ", layout, ", got ", to_string(shape(i)));
@@ -113,7 +112,7 @@ void Infer::require_same_dtype(int i, int j) const {
 double Infer::checked(size_t index, int i, double low, double high, bool whole) const {
   const double value = call.attributes_[index];
   if (!(value >= low && value <= high) || (whole && value != std::trunc(value)))
-    fail_usage(without_mark(call.op->attributes[i]), " must be ", whole ? "a whole number" : "a number", " from ", low,
+    fail_usage(plain_name(call.op->attributes[i]), " must be ", whole ? "a whole number" : "a number", " from ", low,
                " to ", high, ", got ", value);
   return value;
 }
@@ -129,7 +128,7 @@ int64_t Infer::integer(int i, int64_t low, int64_t high) const {
 int Infer::axis(int i, int rank) const {
   const int64_t axis = integer(i, -kMaxRank, kMaxRank - 1);
   if (axis < -rank || axis >= rank)
-    fail(without_mark(call.op->attributes[i]), " ", axis, " is not a dimension of ", show(0), " (rank ", rank, ")");
+    fail(plain_name(call.op->attributes[i]), " ", axis, " is not a dimension of ", show(0), " (rank ", rank, ")");
   return int(axis < 0 ? axis + rank : axis);
 }
 

@@ -46,6 +46,9 @@ struct OpDef {
   OnFault on_fault = OnFault::kPoison;
 };
 
+// A declared name without its mark.
+std::string plain_name(const std::string& name);
+
 // All ops, sorted by name once the library is loaded; the position is the op's number.
 const std::vector<const OpDef*>& all_ops();
 const OpDef* find_op(const std::string& name);

@@ -49,6 +49,7 @@ class Executor {
   void remove(Stream* stream) {
     Lock lock(mutex_);
     idle_.wait(lock, [&] { return !stream->running_; });
+    pending_.fetch_sub(stream->tasks_.size(), std::memory_order_relaxed);
     stream->tasks_.clear();
     std::erase(streams_, stream);
   }
@@ -118,7 +119,9 @@ Stream::Stream() { Executor::get().add(this); }
 
 Stream::~Stream() { close(); }
 
-void Stream::enqueue(std::unique_ptr<Task> task) { Executor::get().enqueue(this, std::move(task)); }
+void Stream::enqueue(std::unique_ptr<Task> task) {
+  if (!closed_.load(std::memory_order_relaxed)) Executor::get().enqueue(this, std::move(task));
+}
 
 void Stream::drain() {
   Mutex mutex;

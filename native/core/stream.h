@@ -33,7 +33,7 @@ class Stream {
   void enqueue(std::unique_ptr<Task> task);
   // Blocks the caller until everything enqueued so far has run.
   void drain();
-  // Drops what has not started, waits for what runs. Nothing may be enqueued afterwards.
+  // Drops what has not started, waits for what runs. What is enqueued afterwards is dropped, too.
   void close();
 
   // Set before the first task.
