@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { cpuInfo } from "../src/index.js";
 import type { OpResult } from "./ops.js";
+import type { Pass } from "./torch-peer.js";
 
 export interface Machine {
   cpu: string;
@@ -61,14 +62,14 @@ export function timingOf(seconds: readonly number[]): Timing {
   };
 }
 
-export function printTable(machine: Machine, results: readonly OpResult[]): void {
+export function printOps(machine: Machine, results: readonly OpResult[]): void {
   const { torch } = machine;
   console.log(describeMachine(machine));
   const header = ["case", "pass", "ms", "min", "spread", "call µs", "GFLOP/s", "GB/s", "of peak"];
-  if (torch) header.push("PyTorch ms", "times faster");
+  if (torch) header.push("PyTorch ms", "times faster", "path");
   const lines = results.map((result) => [
     result.case,
-    result.pass === "backward" ? "with backward" : result.pass,
+    passName(result.pass),
     milliseconds(result.ours.median),
     milliseconds(result.ours.min),
     percent(result.ours.spread),
@@ -78,20 +79,15 @@ export function printTable(machine: Machine, results: readonly OpResult[]): void
     Number.isNaN(result.shareOfPeak) ? "" : percent(result.shareOfPeak),
     ...(torch
       ? result.torch
-        ? [milliseconds(result.torch.median), (result.torch.median / result.ours.median).toFixed(2)]
-        : ["", ""]
+        ? [
+            milliseconds(result.torch.median),
+            (result.torch.median / result.ours.median).toFixed(2),
+            result.torchPath ?? "",
+          ]
+        : ["", "", ""]
       : []),
   ]);
-  const widths = header.map((title, i) =>
-    Math.max(title.length, ...lines.map((line) => line[i]!.length)),
-  );
-  for (const line of [header, ...lines])
-    console.log(
-      line
-        .map((cell, i) => (i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
-        .join("  ")
-        .trimEnd(),
-    );
+  printTable([header, ...lines]);
   const ratios = results.flatMap(({ ours, torch }) => (torch ? [torch.median / ours.median] : []));
   if (ratios.length > 0) {
     const mean = Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
@@ -99,5 +95,21 @@ export function printTable(machine: Machine, results: readonly OpResult[]): void
   }
 }
 
-const milliseconds = (seconds: number): string => (seconds * 1e3).toPrecision(4);
-const percent = (share: number): string => `${(share * 100).toFixed(0)} %`;
+/** Columns of text; what looks like a number is aligned at the right. */
+export function printTable(lines: readonly (readonly string[])[]): void {
+  const widths = lines[0]!.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
+  const numeric = lines[0]!.map((_, i) =>
+    lines.slice(1).every((line) => line[i] === "" || /^[\d.]+( %)?$/.test(line[i]!)),
+  );
+  for (const line of lines)
+    console.log(
+      line
+        .map((cell, i) => (numeric[i] ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+        .join("  ")
+        .trimEnd(),
+    );
+}
+
+export const passName = (pass: Pass): string => (pass === "backward" ? "with backward" : pass);
+export const milliseconds = (seconds: number): string => (seconds * 1e3).toPrecision(4);
+export const percent = (share: number): string => `${(share * 100).toFixed(0)} %`;

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { HostTensors } from "../test/cases/case.js";
+import { arrayOf } from "../src/tensor/dtype.js";
+import type { HostTensors, TorchPath } from "../test/cases/case.js";
 
 const program = fileURLToPath(new URL("peers/ops.py", import.meta.url));
 
@@ -18,6 +19,28 @@ const allocation = {
   MALLOC_TOP_PAD_: "67108864",
   GLIBC_TUNABLES: "glibc.malloc.hugetlb=1",
 };
+
+export type Pass = "forward" | "backward";
+
+/** A way that PyTorch can go. */
+export interface TorchRun {
+  readonly name: string;
+  /** The Euclidean norm of what it computed in its trial; `undefined` where that is no tensor. */
+  readonly norm: number | undefined;
+  /** Seconds of one run, on average over `runs`. */
+  run(pass: Pass, runs: number): Promise<number>;
+}
+
+export interface TorchWork {
+  readonly inputs: HostTensors;
+  readonly paths: readonly TorchPath[];
+  /** How many copies of the inputs are used in turns. */
+  readonly copies: number;
+  /** Inputs that gradients are taken of. */
+  readonly differentiable: readonly string[];
+  /** Position of the output that they are gradients of. */
+  readonly root: number;
+}
 
 /** A Python process that runs the same work in PyTorch; requests and answers are lines of JSON. */
 export class TorchPeer {
@@ -40,31 +63,29 @@ export class TorchPeer {
     return peer;
   }
 
-  /** Gives it the inputs, `copies` times, and what to compute. */
-  async prepare(
-    inputs: HostTensors,
-    expression: string,
-    copies: number,
-    differentiable: readonly string[],
-    root: number,
-  ): Promise<void> {
+  /** Gives it the inputs and what to compute, in place of what it had. The paths that do not run are reported. */
+  async prepare({ inputs, paths, ...rest }: TorchWork): Promise<TorchRun[]> {
     const described = Object.entries(inputs).map(([name, { shape, data, dtype }], i) => {
       const file = join(this.#folder, String(i));
-      const array =
-        dtype === "float"
-          ? Float32Array.from(data)
-          : dtype === "int32"
-            ? Int32Array.from(data)
-            : Uint8Array.from(data);
-      writeFileSync(file, array);
-      return { name, shape, file, dtype: dtype === "float" ? "float32" : dtype };
+      const stored = dtype === "float" ? "float32" : dtype;
+      writeFileSync(file, arrayOf(stored, data));
+      return { name, shape, file, dtype: stored };
     });
-    await this.#ask({ inputs: described, expression, copies, differentiable, root });
-  }
-
-  /** Seconds of one run, on average over `runs`. */
-  async run(pass: "forward" | "backward", runs: number): Promise<number> {
-    return (await this.#ask({ pass, runs })) as number;
+    const answers = (await this.#ask({
+      inputs: described,
+      paths: paths.map(({ name: _, ...path }) => path),
+      ...rest,
+    })) as { norm?: number; problem?: string }[];
+    return answers.flatMap(({ norm, problem }, path) => {
+      const { name } = paths[path]!;
+      if (problem !== undefined) {
+        console.error(`PyTorch, ${name}: ${problem}`);
+        return [];
+      }
+      const run = async (pass: Pass, runs: number) =>
+        (await this.#ask({ path, pass, runs })) as number;
+      return [{ name, norm, run }];
+    });
   }
 
   stop(): void {

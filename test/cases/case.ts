@@ -10,8 +10,8 @@ import type { Shape, Tensor } from "../../src/tensor/tensor.js";
 export interface HostTensor {
   readonly shape: Shape;
   readonly data: Float64Array;
-  /** `float`: the dtype under test. */
-  readonly dtype: "float" | Extract<DType, "int32" | "uint8">;
+  /** `float`: the dtype under test. `bfloat16` stays it, such as frozen weights; its values are rounded already. */
+  readonly dtype: "float" | Extract<DType, "bfloat16" | "int32" | "uint8">;
 }
 
 /** Deterministic inputs. */
@@ -24,7 +24,7 @@ export interface Random {
   integers(shape: Shape, limit: number): HostTensor;
   /** 1 with the given probability, else 0; uint8. */
   mask(shape: Shape, probability?: number): HostTensor;
-  /** Given values. */
+  /** Given values; `float` and `bfloat16` ones are rounded. */
   values(shape: Shape, data: ArrayLike<number>, dtype?: HostTensor["dtype"]): HostTensor;
 }
 
@@ -44,6 +44,20 @@ export interface CaseOptions {
 export interface CaseWork {
   flops?: number;
   bytes?: number;
+}
+
+/** One way of doing the work of a case in PyTorch; bench/peers/ops.py runs it. */
+export interface TorchPath {
+  /** Names it in the results, such as `flash` or `compiled`. */
+  readonly name: string;
+  /** Over tensors named as the inputs; bench/peers/work.py says what else there is. */
+  readonly expression: string;
+  /** A dict that replaces the inputs, made before the clock starts: other layouts, a model and its step. */
+  readonly setup?: string;
+  /** Through `torch.compile`; left out where it does not compile within its time limit. */
+  readonly compiled?: boolean;
+  /** `bfloat16`: floating-point inputs are bfloat16. `autocast`: PyTorch casts where it sees fit. Default: as given. */
+  readonly precision?: "bfloat16" | "autocast";
 }
 
 export interface CaseSpec<S extends CaseOptions, I extends HostTensors> {
@@ -69,8 +83,13 @@ export interface CaseSpec<S extends CaseOptions, I extends HostTensors> {
    */
   gradientScale?(options: S): number;
   work?(options: S): CaseWork;
-  /** A PyTorch expression of the same work for the benchmark, over tensors named as the inputs; for `bench` cases. */
-  torch?(options: S): string;
+  /**
+   * The same work in PyTorch for the benchmark, for `bench` cases: an expression over tensors named as the inputs, or
+   * several ways, of which the fastest counts.
+   */
+  torch?(options: S): string | readonly (string | TorchPath)[];
+  /** Differentiable inputs that the benchmark takes as constants on both sides, such as frozen weights. */
+  readonly frozen?: readonly (keyof I & string)[];
 }
 
 export interface CaseList {

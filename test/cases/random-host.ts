@@ -1,3 +1,4 @@
+import { fromBFloat16, toBFloat16 } from "../../src/tensor/dtype.js";
 import type { Shape } from "../../src/tensor/tensor.js";
 import type { HostTensor, Random } from "./case.js";
 
@@ -45,8 +46,13 @@ export function hostRandom(seed: string, limit = Infinity): Random {
     mask: (shape, probability = 0.5) => make(shape, "uint8", () => Number(next() < probability)),
     values(shape, data, dtype = "float") {
       let i = 0;
-      const convert = dtype === "float" ? Math.fround : Number;
-      return make(shape, dtype, () => convert(data[i++] ?? Number.NaN));
+      const rounded =
+        dtype === "bfloat16"
+          ? fromBFloat16(toBFloat16(data))
+          : dtype === "float"
+            ? Float32Array.from(data)
+            : data;
+      return make(shape, dtype, () => rounded[i++] ?? Number.NaN);
     },
   };
 }

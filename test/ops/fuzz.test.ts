@@ -10,11 +10,11 @@ import { writeFileSync } from "node:fs";
 import test from "ava";
 import fc from "fast-check";
 import type { NativeOp } from "../../src/native.js";
+import { arrayOf as elementsOfDType } from "../../src/tensor/dtype.js";
 import type { Tensor } from "../../src/tensor/index.js";
 import type { CaseList, CaseOptions, HostTensors } from "../cases/case.js";
 import {
   arrayOf,
-  arrays,
   at,
   type Change,
   change,
@@ -190,7 +190,7 @@ async function publicCall(
     const { shape, data, dtype } = inputs[name]!;
     const kind = dtype === "float" ? "float32" : dtype;
     return [
-      { dtype: kind, shape: [...shape], bytes: new Uint8Array(arrays[kind].from(data).buffer) },
+      { dtype: kind, shape: [...shape], bytes: new Uint8Array(elementsOfDType(kind, data).buffer) },
     ];
   });
   changeOperands(operands, changes);

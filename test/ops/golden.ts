@@ -1,5 +1,6 @@
 /** Reads test/golden/<op>/<case>.safetensors, which scripts/goldens.py wrote with PyTorch. */
 import { existsSync, readFileSync } from "node:fs";
+import { fromBFloat16 } from "../../src/tensor/dtype.js";
 import type { CaseList, CaseOptions, HostTensor, HostTensors } from "../cases/case.js";
 
 export interface Golden {
@@ -35,8 +36,8 @@ export function readGolden({ op }: CaseList, { name }: CaseOptions): Golden | un
   };
 }
 
-const arrays = { F64: Float64Array, I32: Int32Array, U8: Uint8Array } as const;
-const dtypes = { F64: "float", I32: "int32", U8: "uint8" } as const;
+const arrays = { F64: Float64Array, BF16: Uint16Array, I32: Int32Array, U8: Uint8Array } as const;
+const dtypes = { F64: "float", BF16: "bfloat16", I32: "int32", U8: "uint8" } as const;
 
 /** The safetensors format: length of the header, the header as JSON, the data. */
 function* readTensors(file: Buffer): Iterable<[string, HostTensor]> {
@@ -49,7 +50,8 @@ function* readTensors(file: Buffer): Iterable<[string, HostTensor]> {
     if (name === "__metadata__") continue;
     const [from, to] = data_offsets;
     const bytes = Uint8Array.from(file.subarray(begin + from, begin + to));
-    const data = Float64Array.from(new arrays[dtype](bytes.buffer));
+    const raw = new arrays[dtype](bytes.buffer);
+    const data = Float64Array.from(dtype === "BF16" ? fromBFloat16(raw) : raw);
     yield [name, { shape, data, dtype: dtypes[dtype] }];
   }
 }

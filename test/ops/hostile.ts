@@ -193,7 +193,7 @@ export const copyOf = ({ dtype, shape, bytes }: Operand): Operand => ({
   bytes,
 });
 
-export const arrays = {
+const arrays = {
   float32: Float32Array,
   bfloat16: Uint16Array,
   int32: Int32Array,

@@ -1,0 +1,62 @@
+"""What the expressions of the benchmarks may name: the work of the fused ops, as one writes it in PyTorch.
+
+Tensors have the layouts that PyTorch likes best; a case brings its own into them in its `setup`, which is not timed.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from models import EncoderLayer, UserEncoder, training_step  # noqa: F401: expressions name them
+
+
+def attention(query, key, value, backend, causal=True):
+    """`[batch, heads, length, head width]` each, by one backend: "MATH", "FLASH_ATTENTION", ..."""
+    with sdpa_kernel(getattr(SDPBackend, backend)):
+        return F.scaled_dot_product_attention(query, key, value, is_causal=causal)
+
+
+def by_heads(x, heads):
+    """`[batch, length, heads · head width]` as `[batch, heads, length, head width]`, contiguous."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2).contiguous()
+
+
+def linear_cross_entropy(x, weight, targets):
+    return F.cross_entropy(F.linear(x, weight), targets)
+
+
+def chunked_linear_cross_entropy(x, weight, targets):
+    """PyTorch's own, which never holds all logits; from 2.13 on."""
+    return F.linear_cross_entropy(x, weight, targets, options=torch.nn.LinearCrossEntropyOptions())
+
+
+def lora_linear(x, weight, down, up, scale):
+    """As PEFT does it: the adapter beside the frozen layer."""
+    return F.linear(x, weight) + F.linear(F.linear(x, down), up) * scale
+
+
+def swiglu(gate, up):
+    return F.silu(gate) * up
+
+
+def best_items(users, items, k):
+    """The `k` items with the highest products for each user."""
+    return torch.topk(users @ items.T, k)
+
+
+def optimizer_step(kind, parameters, gradients, **options):
+    """A function that makes one step of a torch.optim optimizer."""
+    for parameter, gradient in zip(parameters, gradients):
+        parameter.requires_grad_().grad = gradient
+    return kind(parameters, **options).step
+
+
+@torch.no_grad()
+def lion_step(parameters, gradients, momenta, rate, beta1, beta2, decay):
+    """Lion, which torch.optim has not, over lists at once."""
+    update = torch._foreach_lerp(momenta, gradients, 1 - beta1)
+    torch._foreach_sign_(update)
+    torch._foreach_mul_(parameters, 1 - rate * decay)
+    torch._foreach_add_(parameters, update, alpha=-rate)
+    torch._foreach_lerp_(momenta, gradients, 1 - beta2)
+    return parameters[0]
