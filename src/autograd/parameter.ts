@@ -1,10 +1,12 @@
 import { UsageError } from "../errors.js";
+import { cast, noGrad } from "../ops/index.js";
 import { keep } from "../tensor/memory.js";
 import { formatShape, type Shape, sameShape, type Tensor } from "../tensor/tensor.js";
 
 /** A tensor that training changes. It owns its value, outside all `tidy` scopes. */
 export class Parameter implements Disposable {
   #value: Tensor;
+  #shadow: Tensor | undefined;
   /** Whether optimizers and `Module.trainable()` see it. */
   trainable: boolean;
 
@@ -15,6 +17,34 @@ export class Parameter implements Disposable {
 
   get value(): Tensor {
     return this.#value;
+  }
+
+  /**
+   * A bfloat16 copy of a float32 value, which products with `precision: "bfloat16"` read in its place:
+   *
+   *     linear(x, weight.value, bias.value, { precision: "bfloat16", shadow: weight.shadow })
+   *
+   * Made when it is first asked for and owned by the parameter. Optimizers write it in the same pass as the value, so
+   * it always is `cast(value, "bfloat16")`; `assign` drops it. Checkpoints and gradients know the value alone.
+   *
+   * @throws UsageError when the value is not float32
+   */
+  get shadow(): Tensor {
+    if (this.#value.dtype !== "float32")
+      throw new UsageError(`shadow: the value is ${this.#value.dtype}, must be float32`);
+    this.#shadow ??= keep(noGrad(() => cast(this.#value, "bfloat16")));
+    return this.#shadow;
+  }
+
+  /** Whether there is a shadow now. */
+  get hasShadow(): boolean {
+    return this.#shadow !== undefined;
+  }
+
+  /** Frees the shadow; the next use makes it anew. */
+  dropShadow(): void {
+    this.#shadow?.dispose();
+    this.#shadow = undefined;
   }
 
   get shape(): Shape {
@@ -35,9 +65,11 @@ export class Parameter implements Disposable {
       );
     this.#value = keep(value);
     old.dispose();
+    this.dropShadow();
   }
 
   dispose(): void {
+    this.dropShadow();
     this.#value.dispose();
   }
 

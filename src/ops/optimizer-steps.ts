@@ -3,16 +3,16 @@ import { defineOp } from "./define-op.js";
 
 const adamw = defineOp({
   name: "adamw",
-  inputs: ["parameters*", "gradients*", "first*", "second*", "scalars", "norm?"],
-  attributes: ["rows*"],
+  inputs: ["parameters*", "gradients*", "first*", "second*", "shadows*", "scalars", "norm?"],
+  attributes: ["rows*", "shadow_of*"],
   outputs: [],
   gradient: { none: "changes its parameters in place" },
 });
 
 const sgd = defineOp({
   name: "sgd",
-  inputs: ["parameters*", "gradients*", "momentum*", "scalars", "norm?"],
-  attributes: ["nesterov", "rows*"],
+  inputs: ["parameters*", "gradients*", "momentum*", "shadows*", "scalars", "norm?"],
+  attributes: ["nesterov", "rows*", "shadow_of*"],
   outputs: [],
   gradient: { none: "changes its parameters in place" },
 });
@@ -28,6 +28,10 @@ export interface StepTensors {
   rows: readonly number[];
   /** Norm of all gradients: given, they are clipped to the row's clip norm. */
   norm?: Tensor | undefined;
+  /** bfloat16 copies of some of the parameters, which are float32 then: the step writes both. Default: none. */
+  shadows?: readonly Tensor[] | undefined;
+  /** Which parameter each shadow belongs to; ascends. */
+  shadowOf?: readonly number[] | undefined;
 }
 
 export interface AdamWTensors extends StepTensors {
@@ -57,8 +61,8 @@ export interface SgdTensors extends StepTensors {
  * @throws ShapeError, DTypeError when the lists do not match, UsageError when two of the tensors share memory
  * @see Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101
  */
-export function adamwStep({ rows, ...tensors }: AdamWTensors): void {
-  adamw(tensors, { rows });
+export function adamwStep({ rows, shadows = [], shadowOf = [], ...tensors }: AdamWTensors): void {
+  adamw({ ...tensors, shadows }, { rows, shadow_of: shadowOf });
 }
 
 /**
@@ -74,6 +78,12 @@ export function adamwStep({ rows, ...tensors }: AdamWTensors): void {
  *
  * @throws ShapeError, DTypeError when the lists do not match, UsageError when two of the tensors share memory
  */
-export function sgdStep({ rows, nesterov, ...tensors }: SgdTensors): void {
-  sgd(tensors, { nesterov: Number(nesterov), rows });
+export function sgdStep({
+  rows,
+  nesterov,
+  shadows = [],
+  shadowOf = [],
+  ...tensors
+}: SgdTensors): void {
+  sgd({ ...tensors, shadows }, { nesterov: Number(nesterov), rows, shadow_of: shadowOf });
 }

@@ -70,7 +70,7 @@ export class AdamW implements Disposable {
     requireNumber("AdamW", "gradientScale", gradientScale, 0);
     const [beta1, beta2] = this.betas;
     return tidy(() => {
-      const { slots, gradients: given } = this.#slots.withGradient(gradients);
+      const { slots, gradients: given, ...shadows } = this.#slots.withGradient(gradients);
       const gradientNorm =
         clipNorm !== undefined || options.gradientNorm ? globalNorm(given) : undefined;
       const table = new ScalarRows();
@@ -90,6 +90,7 @@ export class AdamW implements Disposable {
       adamwStep({
         parameters: slots.map(({ parameter }) => parameter.value),
         gradients: given,
+        ...shadows,
         first: slots.map(({ tensors }) => tensors[0]!),
         second: slots.map(({ tensors }) => tensors[1]!),
         scalars: tensor(table.values, { shape: [table.count, 9] }),

@@ -65,7 +65,7 @@ export class SGD implements Disposable {
     requireNumber("SGD", "clipNorm", clipNorm ?? 0, 0);
     requireNumber("SGD", "gradientScale", gradientScale, 0);
     return tidy(() => {
-      const { slots, gradients: given } = this.#slots.withGradient(gradients);
+      const { slots, gradients: given, ...shadows } = this.#slots.withGradient(gradients);
       const gradientNorm =
         clipNorm !== undefined || options.gradientNorm ? globalNorm(given) : undefined;
       const table = new ScalarRows();
@@ -81,6 +81,7 @@ export class SGD implements Disposable {
       sgdStep({
         parameters: slots.map(({ parameter }) => parameter.value),
         gradients: given,
+        ...shadows,
         momentum: slots.flatMap(({ tensors }) => tensors),
         nesterov: this.nesterov,
         scalars: tensor(table.values, { shape: [table.count, 5] }),

@@ -89,15 +89,26 @@ export class Slots implements Disposable {
     }
   }
 
-  /** The slots that have a gradient, with their state made. */
-  withGradient(gradients: Gradients): { slots: Slot[]; gradients: Tensor[] } {
+  /** The slots that have a gradient, with their state made, and what a step changes along: the shadows there are. */
+  withGradient(gradients: Gradients): {
+    slots: Slot[];
+    gradients: Tensor[];
+    shadows: Tensor[];
+    shadowOf: number[];
+  } {
     if (recordingTape())
       throw new UsageError(`${this.optimizer}: step inside valueAndGrad; step after it`);
     const slots = this.#slots.filter(({ parameter }) => gradients.has(parameter));
     for (const slot of slots)
       if (slot.tensors.length === 0)
         slot.tensors = this.kinds.map(() => keep(zerosLike(slot.parameter.value)));
-    return { slots, gradients: slots.map(({ parameter }) => gradients.get(parameter)!) };
+    const shadowOf = [...slots.keys()].filter((i) => slots[i]!.parameter.hasShadow);
+    return {
+      slots,
+      gradients: slots.map(({ parameter }) => gradients.get(parameter)!),
+      shadows: shadowOf.map((i) => slots[i]!.parameter.shadow),
+      shadowOf,
+    };
   }
 
   state(): OptimizerState {

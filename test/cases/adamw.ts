@@ -1,6 +1,7 @@
 import { adamwStep, globalNorm, reshape } from "../../src/ops/index.js";
 import { type Tensor, tensor } from "../../src/tensor/index.js";
 import { cases, type HostTensor, type HostTensors, hostTensor, type Random } from "./case.js";
+import { shadowsAfter, shadowsOf } from "./shadows.js";
 
 const [rate, beta1, beta2, eps] = [3e-3, 0.9, 0.99, 1e-8];
 /** Each parameter has its own decay and number of steps so far. */
@@ -20,18 +21,25 @@ function inputs(random: Random, { sizes }: { sizes: readonly number[] }): HostTe
 export default cases(
   "adamw",
   [
-    { name: "one", sizes: [1], clip: 0 },
-    { name: "ragged", sizes: [7, 63, 0, 199, 1], clip: 0 },
-    { name: "clipped", sizes: [199, 63], clip: 2 },
-    { name: "not clipped", sizes: [63, 7], clip: 1000 },
-    { name: "several tasks", sizes: [5, 9_000, 3], clip: 1 },
-    { name: "encoder layer", sizes: [49_152, 16_384, 65_536, 65_536], clip: 1, bench: true },
-    { name: "item table", sizes: [26_744 * 128], clip: 0, bench: true },
+    { name: "one", sizes: [1], clip: 0, shadowOf: [] },
+    { name: "ragged", sizes: [7, 63, 0, 199, 1], clip: 0, shadowOf: [] },
+    { name: "clipped", sizes: [199, 63], clip: 2, shadowOf: [] },
+    { name: "not clipped", sizes: [63, 7], clip: 1000, shadowOf: [] },
+    { name: "several tasks", sizes: [5, 9_000, 3], clip: 1, shadowOf: [] },
+    { name: "shadows", sizes: [199, 63, 0, 7, 1], clip: 1, shadowOf: [0, 2, 4] },
+    {
+      name: "encoder layer",
+      sizes: [49_152, 16_384, 65_536, 65_536],
+      clip: 1,
+      shadowOf: [],
+      bench: true,
+    },
+    { name: "item table", sizes: [26_744 * 128], clip: 0, shadowOf: [], bench: true },
   ],
   {
     covers: ["adamw"],
     inputs,
-    run(given, { sizes, clip }) {
+    run(given, { sizes, clip, shadowOf }) {
       const list = (name: string): Tensor[] => sizes.map((_, i) => given[`${name}${i}`]!);
       const parameters = list("parameter");
       const first = list("first");
@@ -40,6 +48,7 @@ export default cases(
         const corrections = [1 - beta1 ** stepsOf(i), 1 - beta2 ** stepsOf(i)];
         return [0.5, clip, rate, decayOf(i), beta1, beta2, eps, ...corrections];
       });
+      const shadows = shadowsOf(parameters, shadowOf);
       adamwStep({
         parameters,
         gradients: list("gradient"),
@@ -48,10 +57,12 @@ export default cases(
         scalars: tensor(Float64Array.from(rows), { shape: [sizes.length, 9] }),
         rows: sizes.map((_, i) => i),
         norm: clip > 0 ? globalNorm(list("gradient")) : undefined,
+        ...shadows,
       });
-      return [...parameters, ...first, ...second].map((changed) => reshape(changed, changed.shape));
+      const changed = [...parameters, ...first, ...second].map((x) => reshape(x, x.shape));
+      return [...changed, ...shadowsAfter(parameters, shadowOf, shadows)];
     },
-    reference(given, { sizes, clip }) {
+    reference(given, { sizes, clip, shadowOf }) {
       let squares = 0;
       for (const [i] of sizes.entries())
         for (const g of given[`gradient${i}`]!.data) squares += (0.5 * g) ** 2;
@@ -71,12 +82,13 @@ export default cases(
           first[i]!.data[k] = m;
           second[i]!.data[k] = v;
         }
-      return [...parameters, ...first, ...second];
+      return [...parameters, ...first, ...second, ...shadowOf.map((i) => parameters[i]!)];
     },
     differentiable: [],
-    work({ sizes, clip }) {
+    work({ sizes, clip, shadowOf }) {
       const elements = sizes.reduce((a, b) => a + b, 0);
-      return { flops: 14 * elements, bytes: 4 * elements * (clip > 0 ? 8 : 7) };
+      const shadowed = shadowOf.reduce<number>((sum, i) => sum + sizes[i]!, 0);
+      return { flops: 14 * elements, bytes: 4 * elements * (clip > 0 ? 8 : 7) + 2 * shadowed };
     },
     torch({ sizes, clip }) {
       const list = (name: string): string => `[${sizes.map((_, i) => `${name}${i}`).join(", ")}]`;

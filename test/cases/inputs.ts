@@ -5,7 +5,7 @@ import type { CaseList, CaseOptions, HostTensors, Tensors } from "./case.js";
 import { hostRandom, TooLarge } from "./random-host.js";
 
 /** Files of this folder that are no case lists. */
-const support = ["case.ts", "inputs.ts", "random-host.ts"];
+const support = ["case.ts", "inputs.ts", "random-host.ts", "shadows.ts"];
 
 /** The dtypes that cases run in. */
 export type Precision = "float32" | "float64";

@@ -1,22 +1,45 @@
 import { globalNorm, reshape, sgdStep } from "../../src/ops/index.js";
 import { type Tensor, tensor } from "../../src/tensor/index.js";
 import { cases, type HostTensor, type HostTensors, hostTensor } from "./case.js";
+import { shadowsAfter, shadowsOf } from "./shadows.js";
 
 const [rate, decay] = [1e-2, 0.05];
 
 export default cases(
   "sgd",
   [
-    { name: "plain", sizes: [7, 63, 0, 199, 1], momentum: 0, nesterov: false, clip: 0 },
-    { name: "momentum", sizes: [199, 1], momentum: 0.9, nesterov: false, clip: 0 },
-    { name: "nesterov, clipped", sizes: [63, 7], momentum: 0.9, nesterov: true, clip: 1 },
-    { name: "several tasks", sizes: [5, 17_000, 3], momentum: 0.9, nesterov: false, clip: 1 },
+    {
+      name: "plain",
+      sizes: [7, 63, 0, 199, 1],
+      momentum: 0,
+      nesterov: false,
+      clip: 0,
+      shadowOf: [],
+    },
+    { name: "momentum", sizes: [199, 1], momentum: 0.9, nesterov: false, clip: 0, shadowOf: [1] },
+    {
+      name: "nesterov, clipped",
+      sizes: [63, 7],
+      momentum: 0.9,
+      nesterov: true,
+      clip: 1,
+      shadowOf: [0, 1],
+    },
+    {
+      name: "several tasks",
+      sizes: [5, 17_000, 3],
+      momentum: 0.9,
+      nesterov: false,
+      clip: 1,
+      shadowOf: [1],
+    },
     {
       name: "item table",
       sizes: [26_744 * 128],
       momentum: 0.9,
       nesterov: false,
       clip: 0,
+      shadowOf: [],
       bench: true,
     },
   ],
@@ -28,10 +51,11 @@ export default cases(
           ["parameter", "gradient", "sum"].map((name) => [`${name}${i}`, random.normal([size])]),
         ),
       ),
-    run(given, { sizes, momentum, nesterov, clip }) {
+    run(given, { sizes, momentum, nesterov, clip, shadowOf }) {
       const list = (name: string): Tensor[] => sizes.map((_, i) => given[`${name}${i}`]!);
       const parameters = list("parameter");
       const sums = momentum > 0 ? list("sum") : [];
+      const shadows = shadowsOf(parameters, shadowOf);
       sgdStep({
         parameters,
         gradients: list("gradient"),
@@ -40,10 +64,12 @@ export default cases(
         scalars: tensor(Float64Array.of(0.5, clip, rate, decay, momentum), { shape: [1, 5] }),
         rows: sizes.map(() => 0),
         norm: clip > 0 ? globalNorm(list("gradient")) : undefined,
+        ...shadows,
       });
-      return [...parameters, ...sums].map((changed) => reshape(changed, changed.shape));
+      const changed = [...parameters, ...sums].map((x) => reshape(x, x.shape));
+      return [...changed, ...shadowsAfter(parameters, shadowOf, shadows)];
     },
-    reference(given, { sizes, momentum, nesterov, clip }) {
+    reference(given, { sizes, momentum, nesterov, clip, shadowOf }) {
       let squares = 0;
       for (const [i] of sizes.entries())
         for (const g of given[`gradient${i}`]!.data) squares += (0.5 * g) ** 2;
@@ -59,7 +85,8 @@ export default cases(
           parameters[i]!.data[k] = p - rate * (nesterov ? momentum * m + g : m);
           sums[i]!.data[k] = m;
         }
-      return momentum > 0 ? [...parameters, ...sums] : parameters;
+      const shadows = shadowOf.map((i) => parameters[i]!);
+      return [...parameters, ...(momentum > 0 ? sums : []), ...shadows];
     },
     differentiable: [],
     work({ sizes }) {

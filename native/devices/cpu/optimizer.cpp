@@ -1,6 +1,9 @@
 #include "devices/cpu/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
+
+#include "devices/cpu/optimizer.simd.h"
 
 namespace userllm {
 
@@ -21,6 +24,37 @@ double gradient_factor(const double* row, const TensorRef& norm) {
   const double whole = norm.dtype == DType::kFloat64 ? *norm.as<double>() : double(*norm.as<float>());
   const double clip = row[kClipNorm] / (whole * std::abs(scale) + 1e-6);
   return clip > 1 ? scale : clip * scale;
+}
+
+void require_shadows(const Infer& c, int list, int shadows, int shadow_of) {
+  const auto parameters = c.list(list), copies = c.list(shadows);
+  const auto owners = c.integers(shadow_of, 0, int64_t(parameters.size()) - 1);
+  if (owners.size() != copies.size())
+    c.fail("shadow_of must name one of ", c.name(list), " for each of ", c.name(shadows), " (", owners.size(), " vs ",
+           copies.size(), ")");
+  c.require_dtype(shadows, {DType::kBFloat16});
+  if (!copies.empty()) c.require_dtype(list, {DType::kFloat32});
+  for (size_t k = 0; k < copies.size(); ++k) {
+    if (k > 0 && owners[k] <= owners[k - 1])
+      c.fail_usage("shadow_of must ascend, got ", owners[k - 1], " before ", owners[k]);
+    const Shape& shape = parameters[size_t(owners[k])].shape;
+    if (!(copies[k].shape == shape))
+      c.fail(c.name(list), "[", owners[k], "] ", to_string(shape), " and ", c.name(shadows), "[", k, "] ",
+             to_string(copies[k].shape), " must have the same shape");
+  }
+}
+
+void Shadows::update(const TensorRef& parameter, size_t i, int64_t from, int64_t count) const {
+  const auto found = std::lower_bound(shadow_of_.begin(), shadow_of_.end(), double(i));
+  if (found == shadow_of_.end() || *found != double(i)) return;
+  uint16_t* const bits = shadows_[size_t(found - shadow_of_.begin())].as<uint16_t>();
+  SIMD_CALL(round_to_bfloat16)(parameter.as<float>() + from, bits + from, count);
+}
+
+size_t Shadows::bytes() const {
+  size_t sum = 0;
+  for (const TensorRef& t : shadows_) sum += t.bytes();
+  return sum;
 }
 
 }  // namespace userllm

@@ -1,5 +1,7 @@
-// What the optimizers' scalars have in common: row r of `scalars` belongs to the tensors whose `rows` entry
-// is r.
+// What the optimizers have in common.
+//
+// Row r of `scalars` belongs to the tensors whose `rows` entry is r. Shadow k is the bfloat16 copy of parameter
+// `shadow_of[k]`; parameters without one are not in the list.
 #pragma once
 #include "core/op.h"
 
@@ -14,5 +16,23 @@ void require_optimizer_scalars(const Infer& c, int list, int scalars, int norm, 
 // What gradients are multiplied with: their scale, and, given the norm of all unscaled gradients,
 // min(1, clip / (scaled norm + 1e-6)). A norm that is NaN makes it NaN, as PyTorch's.
 double gradient_factor(const double* row, const TensorRef& norm);
+
+// `shadow_of` ascends, and each shadow has the shape of its parameter, which is float32.
+void require_shadows(const Infer& c, int list, int shadows, int shadow_of);
+
+// Rounds what a step has just written, while it is in the cache.
+class Shadows {
+ public:
+  Shadows(const Call& c, int shadows, int shadow_of) : shadows_(c.list(shadows)), shadow_of_(c.numbers(shadow_of)) {}
+
+  // Elements [from, from + count) of parameter i have changed.
+  void update(const TensorRef& parameter, size_t i, int64_t from, int64_t count) const;
+
+  size_t bytes() const;
+
+ private:
+  std::span<const TensorRef> shadows_;
+  std::span<const double> shadow_of_;
+};
 
 }  // namespace userllm

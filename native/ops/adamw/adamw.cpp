@@ -9,14 +9,15 @@
 namespace userllm {
 namespace {
 
-enum In { kParameters, kGradients, kFirst, kSecond, kScalars, kNorm };
-enum Attribute { kRows };
+enum In { kParameters, kGradients, kFirst, kSecond, kShadows, kScalars, kNorm };
+enum Attribute { kRows, kShadowOf };
 enum Column { kBeta1 = kFirstOwnColumn, kBeta2, kEps, kCorrection1, kCorrection2, kColumns };
 
 void infer(Infer& c) {
   require_one_float_dtype(c, kParameters);
   for (const int i : {kGradients, kFirst, kSecond}) require_same_list(c, kParameters, i);
-  require_no_shared_memory(c, {kParameters, kFirst, kSecond}, {kGradients, kScalars, kNorm});
+  require_shadows(c, kParameters, kShadows, kShadowOf);
+  require_no_shared_memory(c, {kParameters, kFirst, kSecond, kShadows}, {kGradients, kScalars, kNorm});
   require_optimizer_scalars(c, kParameters, kScalars, kNorm, kRows, kColumns);
   c.scratch(TensorList::scratch_bytes(c.list(kParameters)));
 }
@@ -36,12 +37,14 @@ AdamWNumbers numbers_of(const double* row, const TensorRef& norm) {
 template <class T, class Step> void adamw(Call& c, Step step) {
   const auto parameters = c.list(kParameters), gradients = c.list(kGradients);
   const auto first = c.list(kFirst), second = c.list(kSecond);
+  const Shadows shadows(c, kShadows, kShadowOf);
   const TensorList list(parameters, c.scratch<int64_t>());
   list.for_pieces([&](int64_t, size_t i, int64_t from, int64_t count) {
     const double* row = c.in(kScalars).as<double>() + int64_t(c.numbers(kRows)[i]) * kColumns;
     const AdamWNumbers numbers = numbers_of(row, c.in(kNorm));
     step(parameters[i].as<T>() + from, gradients[i].as<T>() + from, first[i].as<T>() + from, second[i].as<T>() + from,
          count, &numbers);
+    shadows.update(parameters[i], i, from, count);
   });
 }
 
@@ -54,17 +57,17 @@ void adamw_cpu(Call& c) {
 
 const Register op{{
     .name = "adamw",
-    .inputs = {"parameters*", "gradients*", "first*", "second*", "scalars", "norm?"},
-    .attributes = {"rows*"},
+    .inputs = {"parameters*", "gradients*", "first*", "second*", "shadows*", "scalars", "norm?"},
+    .attributes = {"rows*", "shadow_of*"},
     .infer = infer,
     .cpu = adamw_cpu,
     .work =
         [](const Call& c) {
           double elements = 0, bytes = 0;
           for (const TensorRef& t : c.list(kParameters)) elements += double(t.count()), bytes += double(t.bytes());
-          return Work{14 * elements, 7 * bytes};
+          return Work{14 * elements, 7 * bytes + double(Shadows(c, kShadows, kShadowOf).bytes())};
         },
-    .mutates = {kParameters, kFirst, kSecond},
+    .mutates = {kParameters, kFirst, kSecond, kShadows},
     .on_fault = OnFault::kKeep,
 }};
 
