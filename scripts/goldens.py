@@ -68,6 +68,19 @@ def top_k(x, k):
     return found.values, found.indices.int()
 
 
+def scores_of(x, weight, bias, excluded, offsets):
+    """The scores of a catalogue, -inf for what a row leaves out."""
+    scores = x @ weight.T + bias
+    for row, (begin, end) in enumerate(zip(offsets, offsets[1:])):
+        scores[row, excluded[begin:end].long()] = -torch.inf
+    return scores
+
+
+def rank_of(scores, targets):
+    chosen = scores.gather(1, targets.long()[:, None])
+    return (scores >= chosen).sum(1).int()
+
+
 # op -> case -> inputs, function[, names of the inputs that gradients are taken of; default: the floating ones].
 GOLDENS = {
     "softmax": {
@@ -184,6 +197,38 @@ GOLDENS = {
     },
     "top_k": {
         "sixty-three": ({"x": normal(5, 63)}, lambda x: top_k(x, 10)),
+    },
+    "matmul_top_k": {
+        "left out": (
+            {
+                "x": normal(5, 7),
+                "weight": normal(63, 7),
+                "bias": normal(63),
+                "excluded": integers(44, limit=63),
+                "offsets": values(0, 0, 1, 41, 44, 44),
+                "targets": integers(5, limit=63),
+            },
+            lambda x, weight, bias, excluded, offsets, targets: top_k(
+                scores_of(x, weight, bias, excluded, offsets), 10
+            ),
+            [],
+        ),
+    },
+    "matmul_rank": {
+        "left out": (
+            {
+                "x": normal(5, 7),
+                "weight": normal(63, 7),
+                "bias": normal(63),
+                "excluded": values(*range(44)),
+                "offsets": values(0, 0, 1, 41, 44, 44),
+                "targets": values(62, 50, 45, 60, 3),
+            },
+            lambda x, weight, bias, excluded, offsets, targets: rank_of(
+                scores_of(x, weight, bias, excluded, offsets), targets
+            ),
+            [],
+        ),
     },
     "argmax": {
         "between": ({"x": steps(3, 5, 7)}, lambda x: x.argmax(1).int(), []),

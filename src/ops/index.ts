@@ -37,6 +37,12 @@ export { type LinearOptions, linear } from "./linear.js";
 export { logSoftmax } from "./log-softmax.js";
 export { type MatmulOptions, matmul } from "./matmul.js";
 export {
+  type CatalogueOptions,
+  type Excluded,
+  matmulTopK,
+  rankOfTargets,
+} from "./matmul-top-k.js";
+export {
   type AddedAndNormalized,
   addLayerNorm,
   addRmsNorm,

@@ -1,5 +1,6 @@
 // The process's CPU threads: the stream thread and N - 1 workers share the tasks of one loop at a time.
 #pragma once
+#include <atomic>
 #include <cstdint>
 
 namespace userllm {
@@ -25,6 +26,15 @@ template <class Body> void parallel_ranges(int64_t count, int64_t grain, const B
   parallel_for(tasks, [&](int64_t task) {
     const int64_t begin = task * grain;
     body(begin, begin + grain < count ? begin + grain : count);
+  });
+}
+
+// Calls body(task, slot): tasks that run at the same time have different slots, which are below thread_count(), for
+// scratch that a task does not hand on.
+template <class Body> void parallel_with_slots(int64_t tasks, const Body& body) {
+  std::atomic<int64_t> next{0};
+  parallel_for(tasks < thread_count() ? tasks : thread_count(), [&](int64_t slot) {
+    for (int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) body(task, slot);
   });
 }
 

@@ -1,5 +1,6 @@
 // Sums or means of table rows over bags of ids: bag b holds ids[offsets[b] .. offsets[b + 1]).
 #include "core/op.h"
+#include "devices/cpu/offsets.h"
 #include "devices/cpu/thread_pool.h"
 #include "ops/embedding/scatter.h"
 
@@ -7,19 +8,6 @@ namespace userllm {
 namespace {
 
 enum Mode { kSum = 0, kMean = 1 };
-
-// Whether the offsets run from 0 to the number of ids without falling; reports the first that does not.
-bool check_offsets(Call& c, const int32_t* offsets, int64_t bags, int64_t ids) {
-  for (int64_t b = 0; b <= bags; ++b) {
-    const int32_t before = b ? offsets[b - 1] : 0;
-    const bool fits = b == 0 ? offsets[b] == 0 : offsets[b] >= before;
-    if (fits && offsets[b] <= ids && (b < bags || offsets[b] == ids)) continue;
-    c.fault(concat("offsets[", b, "] = ", offsets[b], " does not fit: offsets must rise from 0 to ", ids,
-                   ", the number of ids"));
-    return false;
-  }
-  return true;
-}
 
 void require_bags(Infer& c, int ids, int offsets) {
   c.require_dtype(ids, {DType::kInt32});
@@ -48,7 +36,7 @@ template <class T> void run(Call& c) {
   const int32_t *ids = c.in(kIds).as<int32_t>(), *offsets = c.in(kOffsets).as<int32_t>();
   const bool mean = c.integer(0) == kMean;
   T* const result = c.out(0).as<T>();
-  if (!check_offsets(c, offsets, bags, count)) {
+  if (!check_offsets(c, kOffsets, count, "ids")) {
     std::fill_n(result, bags * width, T(0));
     return;
   }
@@ -104,7 +92,7 @@ void infer(Infer& c) {
 template <class T> void run(Call& c) {
   const int64_t bags = c.in(kGrad).shape[0], width = c.in(kGrad).shape[1], count = c.in(kIds).count();
   const int32_t* offsets = c.in(kOffsets).as<int32_t>();
-  if (!check_offsets(c, offsets, bags, count)) {
+  if (!check_offsets(c, kOffsets, count, "ids")) {
     std::fill_n(c.out(0).as<T>(), c.out(0).count(), T(0));
     return;
   }

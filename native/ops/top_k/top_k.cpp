@@ -1,12 +1,10 @@
 // The k largest elements of each row, and the position of the largest along a dimension. NaN is larger than any
 // number; of equal elements the one with the lower index comes first.
-//
-// The k best so far are a heap with the worst on top. Most of a row is only compared with that one, a vector at a
-// time: of n elements in random order about k ln(n / k) enter the heap.
 #include <cmath>
 
 #include "core/op.h"
 #include "devices/cpu/thread_pool.h"
+#include "devices/cpu/top_heap.h"
 #include "ops/top_k/top_k.simd.h"
 
 namespace userllm {
@@ -14,12 +12,6 @@ namespace {
 
 constexpr int64_t kGrain = 16 << 10;
 
-int64_t find_above(const float* x, int64_t begin, int64_t n, float bound) {
-  return SIMD_CALL(find_above_f32)(x, begin, n, bound);
-}
-int64_t find_above(const double* x, int64_t begin, int64_t n, double bound) {
-  return SIMD_CALL(find_above_f64)(x, begin, n, bound);
-}
 void argmax_columns(const float* x, int32_t* best, int64_t rows, int64_t stride, int64_t width) {
   SIMD_CALL(argmax_columns_f32)(x, best, rows, stride, width);
 }
@@ -43,30 +35,8 @@ void infer(Infer& c) {
   c.output(kIndices, DType::kInt32, x.with(-1, k));
 }
 
-// The heap lies in the outputs; `beats` is the order of the result.
-template <class T> struct Heap {
-  T* value;
-  int32_t* index;
-
-  static bool beats(T a, int32_t i, T b, int32_t j) {
-    if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && (!std::isnan(b) || i < j);
-    return a > b || (a == b && i < j);
-  }
-
-  // Puts an element into the heap of size n whose place `at` is free.
-  void sift(int64_t at, int64_t n, T v, int32_t i) {
-    for (int64_t child; (child = 2 * at + 1) < n; at = child) {
-      if (child + 1 < n && beats(value[child], index[child], value[child + 1], index[child + 1])) ++child;
-      if (!beats(v, i, value[child], index[child])) break;
-      value[at] = value[child];
-      index[at] = index[child];
-    }
-    value[at] = v;
-    index[at] = i;
-  }
-};
-
-template <class T> void top_of_row(const T* x, int64_t n, Heap<T> heap, int64_t k) {
+// The heap lies in the outputs.
+template <class T> void top_of_row(const T* x, int64_t n, TopHeap<T> heap, int64_t k) {
   for (int64_t i = 0; i < k; ++i) {
     heap.value[i] = x[i];
     heap.index[i] = int32_t(i);
@@ -76,13 +46,7 @@ template <class T> void top_of_row(const T* x, int64_t n, Heap<T> heap, int64_t 
     i = find_above(x, i, n, heap.value[0]);
     if (i < n) heap.sift(0, k, x[i], int32_t(i));
   }
-  for (int64_t last = k - 1; last > 0; --last) {
-    const T v = heap.value[last];
-    const int32_t i = heap.index[last];
-    heap.value[last] = heap.value[0];
-    heap.index[last] = heap.index[0];
-    heap.sift(0, last, v, i);
-  }
+  heap.sort(k);
 }
 
 template <class T> void top(const Call& c) {
@@ -91,7 +55,7 @@ template <class T> void top(const Call& c) {
   parallel_ranges(x.shape.rows(), kGrain / n + 1, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)
       top_of_row(x.as<const T>() + r * n, n,
-                 Heap<T>{c.out(kValues).as<T>() + r * k, c.out(kIndices).as<int32_t>() + r * k}, k);
+                 TopHeap<T>{c.out(kValues).as<T>() + r * k, c.out(kIndices).as<int32_t>() + r * k}, k);
   });
 }
 

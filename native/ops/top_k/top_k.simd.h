@@ -3,10 +3,6 @@
 
 namespace userllm {
 
-// The first i in [begin, n) with x[i] > bound or x[i] NaN; n if there is none. `bound` is not NaN.
-SIMD_DECLARE(int64_t, find_above_f32, (const float* x, int64_t begin, int64_t n, float bound))
-SIMD_DECLARE(int64_t, find_above_f64, (const double* x, int64_t begin, int64_t n, double bound))
-
 // best[j] = the position r of the largest x[r * stride + j], the first of several; NaN is the largest.
 SIMD_DECLARE(void, argmax_columns_f32, (const float* x, int32_t* best, int64_t rows, int64_t stride, int64_t width))
 SIMD_DECLARE(void, argmax_columns_f64, (const double* x, int32_t* best, int64_t rows, int64_t stride, int64_t width))

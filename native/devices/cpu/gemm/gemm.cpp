@@ -5,7 +5,6 @@
 #include "devices/cpu/gemm/gemm.h"
 
 #include <algorithm>
-#include <atomic>
 #include <type_traits>
 
 #include "devices/cpu/gemm/gemm.simd.h"
@@ -133,14 +132,6 @@ template <class T> void run_transposed(const Gemm& g) {
   for (int64_t i = 0; i < g.m; ++i)
     for (int64_t j = 0; j < g.n; ++j) along[i * g.n + j] = across[j * g.m + i];
   kernels<T>().sum(g, along, 1, 0, {0, g.m, 0, g.n});
-}
-
-// body(task, slot): tasks that run at the same time have different slots below thread_count().
-template <class F> void parallel_with_slots(int64_t tasks, const F& body) {
-  std::atomic<int64_t> next{0};
-  parallel_for(std::min<int64_t>(tasks, thread_count()), [&](int64_t slot) {
-    for (int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) body(task, slot);
-  });
 }
 
 template <class T> void pack_in_parallel(const Gemm& g, void* packed) {

@@ -1,0 +1,95 @@
+// The rank of each row's target among the scores x · weightᵀ + bias, without the matrix of scores:
+//
+//     rank = 1 + number of other classes that the row does not leave out and whose score is not below the target's
+//
+// Ties, and NaN on either side, count against the target.
+#include "ops/matmul_top_k/matmul_rank.simd.h"
+#include "ops/matmul_top_k/scores.h"
+
+namespace userllm {
+namespace {
+
+using namespace scores;
+
+enum Own { kTargets = kInputs };
+
+int64_t count_not_below(const float* x, int64_t n, float bound) { return SIMD_CALL(count_not_below_f32)(x, n, bound); }
+int64_t count_not_below(const double* x, int64_t n, double bound) {
+  return SIMD_CALL(count_not_below_f64)(x, n, bound);
+}
+
+// The scores of the targets, then the counts of each segment.
+template <class T> void infer_as(Infer& c) {
+  const Blocks<T> blocks(c.call);
+  blocks.ask(c, align(blocks.rows * int64_t{sizeof(T)}) + blocks.segments * blocks.rows * int64_t{sizeof(int32_t)});
+}
+
+void infer(Infer& c) {
+  require_inputs(c);
+  c.require_dtype(kTargets, {DType::kInt32});
+  const Shape rows = c.shape(kX).without(-1);
+  c.require_shape(kTargets, rows, "one target for each row of x");
+  c.output(0, DType::kInt32, rows);
+  if (rows.count() == 0) return;
+  if (c.in(kX).dtype == DType::kFloat64)
+    infer_as<double>(c);
+  else
+    infer_as<float>(c);
+}
+
+template <class T> void run(Call& c) {
+  const auto* targets = c.in(kTargets).as<const int32_t>();
+  int32_t* const ranks = c.out(0).as<int32_t>();
+  Blocks<T> blocks(c);
+  if (!blocks.prepare(c)) {
+    std::fill_n(ranks, blocks.rows, 0);
+    return;
+  }
+  T* const own = reinterpret_cast<T*>(blocks.own);
+  int32_t* const counts = reinterpret_cast<int32_t*>(blocks.own + align(blocks.rows * int64_t{sizeof(T)}));
+  const auto has_target = [&](int64_t row) { return targets[row] >= 0 && targets[row] < blocks.classes; };
+  parallel_ranges(blocks.rows, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      if (!has_target(row)) c.index_fault(kTargets, row, targets[row], blocks.classes);
+      own[row] = has_target(row) ? blocks.score(row, targets[row]) : T(0);
+    }
+  });
+  blocks.each(
+      [&](int64_t begin, int64_t end, int64_t segment) {
+        std::fill(counts + segment * blocks.rows + begin, counts + segment * blocks.rows + end, 0);
+      },
+      [&](const RowBlock<T>& block, int64_t segment) {
+        const T bound = own[block.row];
+        int64_t count = count_not_below(block.scores, block.count, bound);
+        for (const int32_t* id = block.excluded; id < block.excluded_end; ++id) {
+          const bool counted = *id != targets[block.row] && (id == block.excluded || id[-1] != *id);
+          count -= counted && !(block.scores[*id - block.first] < bound);
+        }
+        counts[segment * blocks.rows + block.row] += int32_t(count);
+      });
+  for (int64_t row = 0; row < blocks.rows; ++row) {
+    int32_t rank = 0;  // the target counts itself
+    for (int64_t s = 0; s < blocks.segments; ++s) rank += counts[s * blocks.rows + row];
+    ranks[row] = has_target(row) ? rank : 0;
+  }
+}
+
+void cpu(Call& c) {
+  if (c.out(0).count() == 0) return;
+  if (c.in(kX).dtype == DType::kFloat64)
+    run<double>(c);
+  else
+    run<float>(c);
+}
+
+const Register op{{
+    .name = "matmul_rank",
+    .inputs = {"x", "weight", "bias?", "excluded?", "offsets?", "targets"},
+    .outputs = {"ranks"},
+    .infer = infer,
+    .cpu = cpu,
+    .work = work,
+}};
+
+}  // namespace
+}  // namespace userllm
