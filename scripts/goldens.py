@@ -81,6 +81,68 @@ def rank_of(scores, targets):
     return (scores >= chosen).sum(1).int()
 
 
+# Attention.
+
+
+def attention_inputs(batch, queries, keys, heads, kv_heads, width, rotary_width=2):
+    """The inputs of an attention case without padding."""
+    return {
+        "query": normal(batch, queries, heads, width),
+        "key": normal(batch, keys, kv_heads, width),
+        "value": normal(batch, keys, kv_heads, width),
+        "queryOffsets": values(*range(0, batch * queries + 1, queries)),
+        "keyOffsets": values(*range(0, batch * keys + 1, keys)),
+        "keyLengths": values(*[keys] * batch),
+        "rows": integers(batch, 1, limit=1),
+        "table": rotary_table(keys, rotary_width),
+    }
+
+
+def rotary_table(positions, width):
+    def table(g):
+        angles = 6 * torch.rand(positions, width // 2, generator=g) - 3
+        return torch.stack([angles.double().cos(), angles.double().sin()], -1)
+
+    return table
+
+
+def turned(x, table, style, first=0):
+    """Rotary embedding of [batch, tokens, heads, width], by complex numbers."""
+    turns = torch.view_as_complex(table)[first : first + x.shape[1], None]
+    pairs = x.unflatten(-1, (-1, 2)) if style == "interleaved" else x.unflatten(-1, (2, -1)).mT
+    result = torch.view_as_real(torch.view_as_complex(pairs.contiguous()) * turns)
+    return result.flatten(-2) if style == "interleaved" else result.mT.flatten(-2)
+
+
+def attention(query, key, value, mask=None, **options):
+    grouped = query.shape[-2] != key.shape[-2]
+    heads_first = [x.transpose(1, 2) for x in (query, key, value)]
+    return F.scaled_dot_product_attention(
+        *heads_first, attn_mask=mask, enable_gqa=grouped, **options
+    ).transpose(1, 2)
+
+
+def visible(queries, keys, window=None, causal=True):
+    position = torch.arange(keys - queries, keys)[:, None]
+    j = torch.arange(keys)
+    seen = position >= j if causal else torch.ones(queries, keys, dtype=torch.bool)
+    if window:
+        seen = seen & (position - j < window) & (j - position < window)
+    return seen
+
+
+ATTENDED = ["query", "key", "value"]
+
+
+def turned_attention(style, mask=None):
+    def function(query, key, value, *rest):
+        table = rest[-1]
+        first = key.shape[1] - query.shape[1]
+        return attention(turned(query, table, style, first), turned(key, table, style), value, mask)
+
+    return function
+
+
 # op -> case -> inputs, function[, names of the inputs that gradients are taken of; default: the floating ones].
 GOLDENS = {
     "softmax": {
@@ -112,6 +174,61 @@ GOLDENS = {
         "seven": (
             {"x": normal(7, 7), "weight": normal(7, 7), "bias": normal(7), "residual": normal(7, 7)},
             lambda x, weight, bias, residual: gelu(F.linear(x, weight, bias)) + residual,
+        ),
+    },
+    "attention": {
+        "seven": (attention_inputs(2, 7, 7, 2, 2, 7), lambda q, k, v, *_: attention(q, k, v), ATTENDED),
+        "causal": (
+            attention_inputs(2, 7, 7, 2, 2, 16),
+            lambda q, k, v, *_: attention(q, k, v, is_causal=True),
+            ATTENDED,
+        ),
+        "causal, more keys": (
+            attention_inputs(1, 3, 9, 1, 1, 8),
+            lambda q, k, v, *_: attention(q, k, v, visible(3, 9)),
+            ATTENDED,
+        ),
+        "grouped heads": (attention_inputs(1, 5, 6, 6, 2, 4), lambda q, k, v, *_: attention(q, k, v), ATTENDED),
+        "window": (
+            attention_inputs(1, 9, 11, 1, 1, 4),
+            lambda q, k, v, *_: attention(q, k, v, visible(9, 11, 3, False)),
+            ATTENDED,
+        ),
+        "rotary, interleaved": (attention_inputs(1, 5, 7, 2, 2, 8, 8), turned_attention("interleaved"), ATTENDED),
+        "rotary, half": (attention_inputs(1, 7, 7, 2, 2, 8, 8), turned_attention("half", visible(7, 7)), ATTENDED),
+        "sixty-five": (
+            attention_inputs(1, 65, 65, 1, 1, 4),
+            lambda q, k, v, *_: attention(q, k, v, is_causal=True),
+            ATTENDED,
+        ),
+    },
+    "self_attention": {
+        "causal": (
+            {
+                "packed": normal(2, 7, 6, 16),
+                "offsets": values(0, 7, 14),
+                "lengths": values(7, 7),
+                "table": rotary_table(7, 2),
+            },
+            lambda packed, *_: attention(*packed.split(2, 2), is_causal=True),
+            ["packed"],
+        ),
+        "padding": (
+            {
+                "packed": normal(3, 7, 6, 4),
+                "offsets": values(0, 3, 3, 10),
+                "lengths": values(3, 0, 7),
+                "table": rotary_table(7, 2),
+            },
+            lambda packed, *_: torch.stack(
+                [
+                    F.pad(attention(*x[None, :n].split(2, 2), is_causal=True)[0], (0, 0, 0, 0, 0, 7 - n))
+                    if n
+                    else 0 * x[:, :2]
+                    for x, n in zip(packed, [3, 0, 7])
+                ]
+            ),
+            ["packed"],
         ),
     },
     "cross_entropy": {

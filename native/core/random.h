@@ -40,6 +40,12 @@ static inline uint64_t philox_key(const int32_t* state) {
   return mixed.v[0] | uint64_t(mixed.v[1]) << 32;
 }
 
+// Dropout with probability p keeps what has a random word of at least this.
+static inline uint32_t dropout_threshold(double p) {
+  const double words = __builtin_nearbyint(p * 4294967296.0);
+  return words < 4294967295.0 ? uint32_t(words) : UINT32_MAX;
+}
+
 // Uniform in [0, 1): 24 random bits, which a float holds exactly.
 static inline float uniform_of(uint32_t bits) { return float(bits >> 8) * (1.0f / 16777216.0f); }
 

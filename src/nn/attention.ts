@@ -6,7 +6,7 @@ import type { InitOptions } from "./init.js";
 import { Linear } from "./linear.js";
 import { Module } from "./module.js";
 
-export interface AttentionOptions extends InitOptions {
+export interface MultiHeadAttentionOptions extends InitOptions {
   /** Must divide the width. */
   heads: number;
   /** On the attention probabilities. Default: 0. */
@@ -32,7 +32,7 @@ export class MultiHeadAttention extends Module {
 
   constructor(
     readonly width: number,
-    { heads, dropout = 0, ...linear }: AttentionOptions,
+    { heads, dropout = 0, ...linear }: MultiHeadAttentionOptions,
   ) {
     super();
     if (!(Number.isInteger(heads) && heads > 0 && width % heads === 0))

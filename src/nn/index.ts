@@ -1,5 +1,5 @@
 export { Parameter } from "../autograd/parameter.js";
-export { type AttentionOptions, MultiHeadAttention } from "./attention.js";
+export { MultiHeadAttention, type MultiHeadAttentionOptions } from "./attention.js";
 export { Dropout } from "./dropout.js";
 export { Embedding, type EmbeddingOptions } from "./embedding.js";
 export type { InitOptions } from "./init.js";

@@ -1,12 +1,12 @@
 import { add } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { type AttentionOptions, MultiHeadAttention } from "./attention.js";
+import { MultiHeadAttention, type MultiHeadAttentionOptions } from "./attention.js";
 import { Dropout } from "./dropout.js";
 import { MLP } from "./mlp.js";
 import { Module } from "./module.js";
 import { LayerNorm } from "./norm.js";
 
-export interface TransformerBlockOptions extends AttentionOptions {
+export interface TransformerBlockOptions extends MultiHeadAttentionOptions {
   /** Width inside the MLP. Default: four times the width. */
   hiddenWidth?: number;
 }

@@ -3,6 +3,14 @@ import "./methods.js";
 export { accumulate } from "./accumulate.js";
 export { type ArangeOptions, arange } from "./arange.js";
 export {
+  type AttentionOptions,
+  type AttentionRules,
+  attention,
+  type Rotary,
+  type SelfAttentionOptions,
+  selfAttention,
+} from "./attention.js";
+export {
   add,
   divide,
   maximum,
@@ -77,6 +85,7 @@ export {
 } from "./random.js";
 export { type Axes, max, mean, min, type ReduceOptions, sum } from "./reduce.js";
 export { reshape, squeeze, unsqueeze } from "./reshape.js";
+export { type RotaryStyle, type RotaryTableOptions, rotaryTable } from "./rotary.js";
 export { chunk, pad, slice, split } from "./slice.js";
 export { softmax } from "./softmax.js";
 export { noGrad } from "./tape.js";

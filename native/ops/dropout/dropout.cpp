@@ -1,7 +1,5 @@
 // Dropout: each element is zeroed with probability p, and the others are scaled by 1 / (1 - p). The mask is computed
 // anew from the generator's state and the call number, so the gradient is the same op and no mask is stored.
-#include <cmath>
-
 #include "core/op.h"
 #include "core/random.h"
 #include "devices/cpu/thread_pool.h"
@@ -28,7 +26,7 @@ constexpr int64_t kGrain = 8 << 10;
 void dropout_cpu(Call& c) {
   const TensorRef &x = c.in(kX), &y = c.out(0);
   const double p = c.number(kP), scale = 1 / (1 - p);
-  const uint32_t threshold = uint32_t(std::fmin(std::nearbyint(p * 4294967296.0), 4294967295.0));
+  const uint32_t threshold = dropout_threshold(p);
   const uint64_t call = uint64_t(c.integer(kCall)), key = philox_key(c.in(kState).as<const int32_t>());
   parallel_ranges(x.count(), kGrain, [&](int64_t begin, int64_t end) {
     if (x.dtype == DType::kFloat64) SIMD_CALL(dropout_f64)
