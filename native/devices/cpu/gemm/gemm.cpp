@@ -192,11 +192,18 @@ template <class T, class F> void for_ranges(const Gemm& g, int64_t pieces, const
     parallel_with_slots(tasks, body);
 }
 
+void run_prologue(const Gemm& g, const GemmRange& range) {
+  if (g.prologue) g.prologue(g.prologue_context, range.m_begin, range.m_end, range.n_begin, range.n_end);
+}
+
 // One item of the batch, by all threads.
 template <class T> void run_item(const Gemm& g, const Plan& plan) {
   const GemmKernels& kernel = kernels<T>();
   if (plan.kernel == Plan::kDots) {
-    for_ranges<T>(g, 1, [&](int64_t, const GemmRange& range, int64_t) { kernel.dots(g, range); });
+    for_ranges<T>(g, 1, [&](int64_t, const GemmRange& range, int64_t) {
+      run_prologue(g, range);
+      kernel.dots(g, range);
+    });
     return;
   }
   const void* packed = plan.pack ? g.scratch : g.packed_b;
@@ -210,6 +217,7 @@ template <class T> void run_item(const Gemm& g, const Plan& plan) {
         [&](int64_t, const GemmRange& range, int64_t slot) {
           if (plan.pack_own)
             kernel.pack(g, g.scratch, range.n_begin / kernel.columns, ceil_div(range.n_end, kernel.columns));
+          run_prologue(g, range);
           kernel.tiles(g, panels, range, slab_of(slot));
         },
         plan.pack_own);
@@ -232,6 +240,7 @@ template <class T> void run_item(const Gemm& g, const Plan& plan) {
   Gemm last = g;
   last.k = plan.pieces;
   for_ranges<T>(last, 1, [&](int64_t, const GemmRange& range, int64_t) {
+    run_prologue(g, range);
     kernel.sum(g, parts, plan.pieces, plan.piece_bytes / static_cast<int64_t>(sizeof(T)), range);
   });
 }
@@ -285,6 +294,7 @@ template <class T> void gemm(const Gemm& gemm) {
   const Gemm g = fold_batch(gemm);
   if (g.batch <= 0 || g.m <= 0 || g.n <= 0) return;
   if (g.k <= 0) {
+    run_prologue(g, {0, g.m, 0, g.n});
     for (int64_t i = 0; i < g.batch; ++i) kernels<T>().sum(batch_item<T>(g, i), nullptr, 0, 0, {0, g.m, 0, g.n});
     return;
   }

@@ -38,6 +38,11 @@ struct Gemm {
   Activation activation = Activation::kNone;
   void* preactivation = nullptr;  // [m, n] with C's strides, written when wanted
 
+  // Of a batch of one: called with each range of C right before, and by the thread that, computes it. It may write what
+  // C accumulates to, while the range is in the cache.
+  void (*prologue)(const void* context, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end) = nullptr;
+  const void* prologue_context = nullptr;
+
   void* scratch = nullptr;  // gemm_scratch_bytes() bytes, aligned to 64
 };
 
