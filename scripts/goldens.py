@@ -164,6 +164,47 @@ GOLDENS = {
         "seven": ({"x": normal(7, 7), "weight": normal(7, 7)}, F.linear),
         "sixty-three wide": ({"x": normal(2, 3, 5), "weight": normal(63, 5)}, F.linear),
     },
+    "lora_linear": {
+        "seven": (
+            {"x": normal(7, 7), "weight": normal(7, 7), "a": normal(3, 7), "b": normal(7, 3)},
+            lambda x, weight, a, b: F.linear(x, weight + 2 * b @ a),
+            ["x", "a", "b"],
+        ),
+    },
+    "lora_linear_everything": {
+        "seven": (
+            {
+                "x": normal(7, 7),
+                "weight": normal(7, 7),
+                "a": normal(3, 7),
+                "b": normal(7, 3),
+                "bias": normal(7),
+                "residual": normal(7, 7),
+                "adapterInput": normal(7, 7),
+            },
+            lambda x, weight, a, b, bias, residual, adapter_input: (
+                F.linear(x, weight, bias) - 0.5 * F.linear(F.linear(adapter_input, a), b) + residual
+            ),
+        ),
+    },
+    "lora_linear_packed": {
+        "sixty-three wide": (
+            {
+                "x": normal(2, 3, 5),
+                "weight": normal(63, 5),
+                "a": normal(8, 5),
+                "b": normal(31, 8),
+                "a1": normal(2, 5),
+                "b1": normal(15, 2),
+                "a2": normal(1, 5),
+                "b2": normal(63, 1),
+            },
+            lambda x, weight, a, b, a1, b1, a2, b2: F.linear(
+                x, weight + 0.5 * b2 @ a2 + torch.cat([2 * b @ a, b1 @ a1, torch.zeros(17, 5)])
+            ),
+            ["x", "a", "b", "a1", "b1", "a2", "b2"],
+        ),
+    },
     "linear_bias_residual": {
         "seven": (
             {"x": normal(7, 7), "weight": normal(7, 7), "bias": normal(7), "residual": normal(7, 7)},

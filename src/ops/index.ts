@@ -43,6 +43,7 @@ export { gather } from "./gather.js";
 export { accumulateWeighted, clipByNorm, divideBy, globalNorm } from "./gradients.js";
 export { type LinearOptions, linear } from "./linear.js";
 export { logSoftmax } from "./log-softmax.js";
+export { type LoraLinearOptions, type LowRankAdapter, loraLinear } from "./lora-linear.js";
 export { type MatmulOptions, matmul } from "./matmul.js";
 export {
   type CatalogueOptions,

@@ -38,7 +38,7 @@ const forward = defineOp({
       }
       return {
         x: needs.x ? inputGrad({ grad: linearGrad, weight }, {})[0] : undefined,
-        weight: needs.weight ? outerProductSum(asRows(linearGrad), asRows(x)) : undefined,
+        weight: needs.weight ? weightGrad(linearGrad, x) : undefined,
         bias,
         residual,
       };
@@ -61,6 +61,16 @@ const epilogueBackward = defineOp({
   outputs: ["preactivation_grad?", "bias_grad?"],
   gradient: { none: "second derivatives are not supported" },
 });
+
+/** The gradient of a bias: sums over all rows. Not recorded. */
+export function biasGrad(grad: Tensor): Tensor {
+  const [, result] = epilogueBackward({ grad }, {}, { bias_grad: true });
+  return result!;
+}
+
+/** The gradient of a weight from that of the result, over all rows. Not recorded. */
+export const weightGrad = (grad: Tensor, x: Tensor): Tensor =>
+  outerProductSum(asRows(grad), asRows(x));
 
 const asRows = (x: Tensor): Tensor => (x.rank === 1 ? unsqueeze(x, 0) : x);
 
