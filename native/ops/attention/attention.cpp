@@ -172,18 +172,20 @@ Shape result_shape(const Layout& layout, const Shape& query) { return query.with
 
 // ---- work ----
 
-// A path through attention, for the lengths it suits.
+// A path through attention, for the lengths it suits. A unit of forward work is a block of queries of one head, or of
+// all heads that share a key head.
 template <class T> struct Path {
-  void (*forward)(const AttentionRules<T>&, const AttentionHead<T>&);
+  void (*forward)(const AttentionRules<T>&, const AttentionHead<T>&, int64_t group);
   void (*backward)(const AttentionRules<T>&, const AttentionHead<T>&, int64_t group);
-  int64_t query_block;  // queries of one unit of forward work
+  int64_t query_block;
+  bool takes_group;
 };
 
 Path<float> path_of(float, int64_t queries, int64_t keys, int64_t width) {
-  return {SIMD_CALL(attention_general_f32), SIMD_CALL(attention_general_backward_f32), 64};
+  return {SIMD_CALL(attention_general_f32), SIMD_CALL(attention_general_backward_f32), 64, false};
 }
 Path<double> path_of(double, int64_t queries, int64_t keys, int64_t width) {
-  return {SIMD_CALL(attention_general_f64), SIMD_CALL(attention_general_backward_f64), 64};
+  return {SIMD_CALL(attention_general_f64), SIMD_CALL(attention_general_backward_f64), 64, false};
 }
 
 template <class T> void zero_tokens(T* first, int64_t stride, int64_t begin, int64_t end, int64_t width) {
@@ -296,8 +298,9 @@ template <class T> struct Attention {
     return head;
   }
 
-  // Units of about this many multiply-adds are worth a task of their own.
-  static constexpr int64_t kGrain = 50'000;
+  static constexpr double kWork = 50'000;
+  // From here on the heads of a sequence, which share cache lines, are one task.
+  static constexpr int64_t kManySequences = 16;
 
   void forward() {
     T *result = c.out(0).as<T>(), *log_sum_exp = c.out(1).as<T>();
@@ -312,35 +315,49 @@ template <class T> struct Attention {
     for (int64_t b = 0; b < layout.batch; ++b) {
       Sequence& s = sequences[b];
       s.first_unit = units;
-      units += heads * query_blocks(s);
+      units += Units(*this, s).count();
       work += double(s.queries) * double(s.keys) * double(heads * width);
     }
-    parallel_ranges(units, int64_t(double(kGrain) * double(units) / (work + 1)) + 1, [&](int64_t begin, int64_t end) {
+    int64_t grain = grain_of(work, units);
+    if (layout.batch >= kManySequences) grain = std::max(grain, units / layout.batch);
+    parallel_ranges(units, grain, [&](int64_t begin, int64_t end) {
       int64_t b = sequence_of(begin);
       for (int64_t unit = begin; unit < end; ++unit) {
         while (b + 1 < layout.batch && sequences[b + 1].first_unit <= unit) ++b;
         const Sequence& s = sequences[b];
-        const int64_t blocks = query_blocks(s), h = (unit - s.first_unit) / blocks,
-                      block = (unit - s.first_unit) % blocks;
-        AttentionHead<T> head = head_of(s, b, h / (heads / layout.kv_heads), h);
+        const Units of(*this, s);
+        const int64_t h = (unit - s.first_unit) / of.blocks * of.heads, block = (unit - s.first_unit) % of.blocks;
+        AttentionHead<T> head = head_of(s, b, h / group, h);
         head.result = result + (s.first_query * heads + h) * width;
         if (log_sum_exp) head.log_sum_exp = log_sum_exp + s.first_query * heads + h;
         if (block == 0) {
-          zero_tokens(head.result, head.result_stride, s.queries, s.query_slots, width);
+          zero_tokens(head.result, head.result_stride, s.queries, s.query_slots, of.heads * width);
           if (log_sum_exp)
-            for (int64_t i = s.queries; i < s.query_slots; ++i) head.log_sum_exp[i * heads] = T(-INFINITY);
+            for (int64_t i = s.queries; i < s.query_slots; ++i)
+              std::fill_n(head.log_sum_exp + i * heads, of.heads, T(-INFINITY));
         }
-        const Path<T> path = path_of(T(), s.queries, s.keys, width);
-        const int64_t first = block * path.query_block;
-        path.forward(rules, queries_of(head, first, std::min(first + path.query_block, s.queries)));
+        const int64_t first = block * of.path.query_block, last = std::min(first + of.path.query_block, s.queries);
+        of.path.forward(rules, queries_of(head, first, last), of.heads);
       }
     });
   }
 
-  int64_t query_blocks(const Sequence& s) const {
-    const int64_t block = path_of(T(), s.queries, s.keys, layout.width).query_block;
-    return std::max<int64_t>((s.queries + block - 1) / block, 1);
-  }
+  // The units of a sequence's forward work: `blocks` for each set of `heads` query heads.
+  struct Units {
+    Units(const Attention& a, const Sequence& s)
+        : path(path_of(T(), s.queries, s.keys, a.layout.width)),
+          heads(path.takes_group ? a.group : 1),
+          blocks(std::max<int64_t>((s.queries + path.query_block - 1) / path.query_block, 1)),
+          sets(a.layout.heads / heads) {}
+    int64_t count() const { return sets * blocks; }
+
+    Path<T> path;
+    int64_t heads, blocks, sets;
+  };
+
+  // Units of one task: about kWork multiply-adds.
+  int64_t grain_of(double work, int64_t units) const { return int64_t(kWork * double(units) / (work + 1)) + 1; }
+
   int64_t sequence_of(int64_t unit) const {
     return std::upper_bound(sequences, sequences + layout.batch, unit,
                             [](int64_t at, const Sequence& s) { return at < s.first_unit; }) -
@@ -355,9 +372,11 @@ template <class T> struct Attention {
     double work = 0;
     for (int64_t b = 0; b < layout.batch; ++b)
       work += 3 * double(sequences[b].queries) * double(sequences[b].keys) * double(layout.heads * layout.width);
-    // Sequences may share rows: all that add to a head of them are one task then, in order.
+    // Sequences may share rows: all that add to a head of them are one unit then, in order.
     const int64_t units = layout.gathered ? layout.kv_heads : layout.batch * layout.kv_heads;
-    parallel_ranges(units, int64_t(double(kGrain) * double(units) / (work + 1)) + 1, [&](int64_t begin, int64_t end) {
+    int64_t grain = grain_of(work, units);
+    if (layout.batch >= kManySequences && !layout.gathered) grain = std::max(grain, layout.kv_heads);
+    parallel_ranges(units, grain, [&](int64_t begin, int64_t end) {
       for (int64_t unit = begin; unit < end; ++unit)
         if (layout.gathered)
           for (int64_t b = 0; b < layout.batch; ++b) backward_of(b, unit);
@@ -369,7 +388,7 @@ template <class T> struct Attention {
   // The gradients of a key head and of its query heads.
   void backward_of(int64_t b, int64_t kv_head) {
     const Sequence& s = sequences[b];
-    const int64_t width = layout.width, heads = layout.heads, kv_heads = layout.kv_heads, group = heads / kv_heads;
+    const int64_t width = layout.width, heads = layout.heads, kv_heads = layout.kv_heads;
     const int64_t h = kv_head * group;
     AttentionHead<T> head = head_of(s, b, kv_head, h);
     const int64_t at = (s.first_query * heads + h) * width;
@@ -390,8 +409,8 @@ template <class T> struct Attention {
     }
     zero_tokens(head.query_grad, head.query_grad_stride, s.queries, s.query_slots, group * width);
     if (!layout.gathered) {
-      zero_tokens(head.key_grad, head.key_grad_stride, 0, s.key_slots, width);
-      zero_tokens(head.value_grad, head.value_grad_stride, 0, s.key_slots, width);
+      zero_tokens(head.key_grad, head.key_grad_stride, s.keys, s.key_slots, width);
+      zero_tokens(head.value_grad, head.value_grad_stride, s.keys, s.key_slots, width);
     }
     if (!layout.own_keys && c.flag(kPacked) && head.query_grad) {  // a cache stood in for these heads
       T* first = c.out(0).as<T>() + s.first_query * layout.query_stride + (heads + kv_head) * width;
@@ -403,6 +422,7 @@ template <class T> struct Attention {
 
   Call& c;
   const Layout layout;
+  const int64_t group = layout.heads / layout.kv_heads;  // query heads of a key head
   AttentionRules<T> rules;
   Sequence* const sequences;
   bool offsets_fit = true;

@@ -68,7 +68,7 @@ template <class T> struct Query {
 };
 
 // The maximum runs along, and what was summed under a smaller one is scaled down.
-template <class T> void forward(const AttentionRules<T>& rules, const AttentionHead<T>& head) {
+template <class T> void forward_head(const AttentionRules<T>& rules, const AttentionHead<T>& head) {
   for (int64_t i = 0; i < head.queries; ++i) {
     T* result = head.result + i * head.result_stride;
     T* log_sum_exp = head.log_sum_exp ? head.log_sum_exp + i * head.log_sum_exp_stride : nullptr;
@@ -100,9 +100,22 @@ template <class T> void forward(const AttentionRules<T>& rules, const AttentionH
   }
 }
 
+template <class T> void forward(const AttentionRules<T>& rules, AttentionHead<T> head, int64_t group) {
+  for (int64_t h = 0; h < group; ++h, head = next_head(head, rules.width)) forward_head(rules, head);
+}
+
+template <class T> void zero_tokens(T* first, int64_t stride, int64_t count, int64_t width) {
+  for (int64_t i = 0; first && i < count; ++i)
+    for (int64_t d = 0; d < width; ++d) first[i * stride + d] = 0;
+}
+
 template <class T> void backward(const AttentionRules<T>& rules, const AttentionHead<T>& first_head, int64_t group) {
   AttentionHead<T> head = first_head;
   alignas(64) T query_grad[kMostHeadWidth], turned[kMostHeadWidth];
+  if (!head.rows) {
+    zero_tokens(head.key_grad, head.key_grad_stride, head.keys, rules.width);
+    zero_tokens(head.value_grad, head.value_grad_stride, head.keys, rules.width);
+  }
   for (int64_t h = 0; h < group; ++h, head = next_head(head, rules.width))
     for (int64_t i = 0; i < head.queries; ++i) {
       for (int64_t d = 0; d < rules.width; ++d) query_grad[d] = 0;
@@ -138,11 +151,13 @@ template <class T> void backward(const AttentionRules<T>& rules, const Attention
 
 }  // namespace
 
-SIMD_DEFINE(void, attention_general_f32, (const AttentionRules<float>& rules, const AttentionHead<float>& head)) {
-  forward(rules, head);
+SIMD_DEFINE(void, attention_general_f32,
+            (const AttentionRules<float>& rules, const AttentionHead<float>& head, int64_t group)) {
+  forward(rules, head, group);
 }
-SIMD_DEFINE(void, attention_general_f64, (const AttentionRules<double>& rules, const AttentionHead<double>& head)) {
-  forward(rules, head);
+SIMD_DEFINE(void, attention_general_f64,
+            (const AttentionRules<double>& rules, const AttentionHead<double>& head, int64_t group)) {
+  forward(rules, head, group);
 }
 SIMD_DEFINE(void, attention_general_backward_f32,
             (const AttentionRules<float>& rules, const AttentionHead<float>& head, int64_t group)) {
