@@ -2,6 +2,7 @@
  * Benchmarks.
  *
  *     npm run bench -- ops [--filter TEXT] [--threads N] [--python PATH] [--json FILE]
+ *     npm run bench -- fused [--filter TEXT] [--threads N] [--python PATH] [--json FILE]
  *     npm run bench -- train [--steps N] [--threads N] [--json FILE]
  *
  *     --filter   only cases whose "op · case" contains TEXT
@@ -30,12 +31,17 @@ switch (positionals[0]) {
     await benchOps(values);
     break;
   }
+  case "fused": {
+    const { benchFused } = await import("./fused.js");
+    await benchFused(values);
+    break;
+  }
   case "train": {
     const { benchTraining } = await import("./train.js");
     await benchTraining({ steps: Number(values.steps), json: values.json });
     break;
   }
   default:
-    console.error(`there is no bench ${positionals[0] ?? ""}; there are: ops, train`);
+    console.error(`there is no bench ${positionals[0] ?? ""}; there are: ops, fused, train`);
     process.exitCode = 2;
 }

@@ -110,6 +110,12 @@ export function printTable(lines: readonly (readonly string[])[]): void {
     );
 }
 
+/** A Markdown table; the first line is its header. */
+export function markdown(lines: readonly (readonly string[])[]): string {
+  const [header, ...rows] = lines.map((line) => `| ${line.join(" | ")} |`);
+  return [header, `|${"---|".repeat(lines[0]!.length)}`, ...rows].join("\n");
+}
+
 export const passName = (pass: Pass): string => (pass === "backward" ? "with backward" : pass);
 export const milliseconds = (seconds: number): string => (seconds * 1e3).toPrecision(4);
 export const percent = (share: number): string => `${(share * 100).toFixed(0)} %`;

@@ -62,7 +62,7 @@ class Path:
         self.function = torch.compile(function) if compiled else function
         self.copies = given
         self.autocast = precision == "autocast"
-        self.leaves = [[x[name].requires_grad_() for name in differentiable if name in x] for x in given]
+        self.leaves = [self.leaves_of(x, inputs, differentiable) for x in given]
         self.root = root
         self.turn = 0
         self.cotangent = None
@@ -76,6 +76,14 @@ class Path:
         if setup is None:
             return given
         return eval(f"lambda {', '.join(given) or '*_'}: {setup}", NAMES)(**given)
+
+    @staticmethod
+    def leaves_of(given, inputs, differentiable):
+        def is_leaf(name, x):
+            made = bool(differentiable) and name not in inputs and isinstance(x, torch.Tensor) and x.is_floating_point()
+            return name in differentiable or made
+
+        return [x.requires_grad_() for name, x in given.items() if is_leaf(name, x)]
 
     def result(self, given):
         with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):

@@ -52,7 +52,10 @@ export interface TorchPath {
   readonly name: string;
   /** Over tensors named as the inputs; bench/peers/work.py says what else there is. */
   readonly expression: string;
-  /** A dict that replaces the inputs, made before the clock starts: other layouts, a model and its step. */
+  /**
+   * A dict that replaces the inputs, made before the clock starts: other layouts, a model and its step. Its new
+   * floating-point tensors have gradients where inputs do.
+   */
   readonly setup?: string;
   /** Through `torch.compile`; left out where it does not compile within its time limit. */
   readonly compiled?: boolean;

@@ -1,0 +1,243 @@
+/**
+ * The figures that the fused ops are held to, each beside its bar: times in turns with PyTorch's ways of doing the same,
+ * shares of the peak measured before and after, bytes of scratch.
+ */
+import { selfAttention } from "../src/ops/index.js";
+import { cpuInfo, type Peak } from "../src/tensor/index.js";
+import type { HostTensors, Random, TorchPath } from "../test/cases/case.js";
+import { hostRandom } from "../test/cases/random-host.js";
+import {
+  describeMachine,
+  markdown,
+  milliseconds,
+  passName,
+  percent,
+  type Timing,
+  thisMachine,
+  writeResults,
+} from "./report.js";
+import { type Pass, TorchPeer } from "./torch-peer.js";
+import { Prepared, type Run } from "./workload.js";
+
+export interface FusedOptions {
+  filter: string;
+  python?: string | undefined;
+  json?: string | undefined;
+}
+
+/** What a bar is about. */
+interface Figures {
+  /** Time of PyTorch's fastest path over ours. */
+  timesPyTorch: number | undefined;
+  /** Of the float32 peak. */
+  shareOfPeak: number | undefined;
+  /** Megabytes beyond inputs, outputs and gradients; repacked weights count. */
+  scratchMB: number;
+  /** Our time over that of a frozen linear layer alone. */
+  timesFrozen: number | undefined;
+}
+
+interface Bar {
+  readonly figure: keyof Figures;
+  readonly atLeast?: number;
+  readonly atMost?: number;
+}
+
+interface Work {
+  readonly name: string;
+  inputs(random: Random): HostTensors;
+  readonly run: Run;
+  readonly differentiable: readonly string[];
+  readonly torch: readonly TorchPath[];
+  /** The passes that are measured. */
+  readonly passes: Partial<Record<Pass, { flops: number; bars: readonly Bar[] }>>;
+  /** Our frozen linear layer alone, for `timesFrozen`. */
+  readonly frozen?: Run;
+}
+
+export interface FusedResult {
+  work: string;
+  pass: Pass;
+  ours: Timing;
+  gflops: number;
+  figures: Figures;
+  bars: readonly (Bar & { met: boolean | undefined })[];
+  torch: Record<string, Timing>;
+  frozen: Timing | undefined;
+  peak: Peak;
+}
+
+const mostlyEqual = 0.02;
+
+export async function benchFused({ filter, python, json }: FusedOptions): Promise<void> {
+  const peer = python ? await TorchPeer.start(python, cpuInfo().threads) : undefined;
+  const machine = thisMachine(peer?.version);
+  const results: FusedResult[] = [];
+  try {
+    for (const work of works)
+      if (work.name.includes(filter)) results.push(...(await benchWork(work, peer)));
+  } finally {
+    peer?.stop();
+  }
+  console.log(`${describeMachine(machine)}\n`);
+  console.log(markdown(barLines(results)));
+  if (peer) console.log(`\n${markdown(pathLines(results))}`);
+  if (json || !filter) writeResults("fused", machine, results, json);
+}
+
+async function benchWork(work: Work, peer: TorchPeer | undefined): Promise<FusedResult[]> {
+  const passes = Object.entries(work.passes) as [Pass, { flops: number; bars: readonly Bar[] }][];
+  const prepared = await Prepared.of(
+    {
+      inputs: work.inputs(hostRandom(work.name)),
+      run: work.run,
+      differentiable: work.differentiable,
+      torch: work.torch,
+      flops: Math.max(...passes.map(([, { flops }]) => flops)),
+      others: work.frozen && { frozen: work.frozen },
+    },
+    peer,
+  );
+  const norm = await prepared.norm();
+  for (const { name, norm: theirs = Number.NaN } of prepared.torch)
+    if (!(Math.abs(theirs - norm) <= mostlyEqual * norm))
+      throw new Error(`${work.name}: PyTorch, ${name}, has the norm ${theirs}, ours is ${norm}`);
+
+  const results: FusedResult[] = [];
+  for (const [pass, { flops, bars }] of passes) {
+    console.error(`${work.name} · ${passName(pass)}`);
+    const scratchMB = (await prepared.scratchBytes(pass)) / 1e6;
+    const { ours, others, torch, peak } = await prepared.measure(pass, prepared.torch);
+    const gflops = flops / ours.median / 1e9;
+    const best = Math.min(...Object.values(torch).map(({ median }) => median));
+    const figures: Figures = {
+      timesPyTorch: best < Infinity ? best / ours.median : undefined,
+      shareOfPeak: gflops / peak.gflops,
+      scratchMB,
+      timesFrozen: others.frozen && ours.median / others.frozen.median,
+    };
+    results.push({
+      work: work.name,
+      pass,
+      ours,
+      gflops,
+      figures,
+      bars: bars.map((bar) => ({ ...bar, met: isMet(bar, figures) })),
+      torch,
+      frozen: others.frozen,
+      peak,
+    });
+  }
+  prepared.dispose();
+  return results;
+}
+
+/** `undefined` where there is nothing to compare with. */
+function isMet({ figure, atLeast = -Infinity, atMost = Infinity }: Bar, figures: Figures) {
+  const value = figures[figure];
+  return value === undefined ? undefined : value >= atLeast && value <= atMost;
+}
+
+/** A table of what is held to a bar. */
+const barLines = (results: readonly FusedResult[]): string[][] => [
+  ["work", "pass", "ms", "GFLOP/s", "bar", "measured", ""],
+  ...results.flatMap(({ work, pass, ours, gflops, figures, bars }) =>
+    bars.map((bar) => {
+      const { figure, atLeast, atMost, met } = bar;
+      const { text, unit } = printed[figure];
+      const value = figures[figure];
+      return [
+        work,
+        passName(pass),
+        milliseconds(ours.median),
+        gflops.toFixed(0),
+        atLeast === undefined ? `≤ ${text(atMost!)} ${unit}` : `≥ ${text(atLeast)} ${unit}`,
+        value === undefined ? "" : text(value),
+        met === undefined ? "" : met ? "met" : "falls short",
+      ];
+    }),
+  ),
+];
+
+const printed: Record<keyof Figures, { text(value: number): string; unit: string }> = {
+  timesPyTorch: { text: (value) => value.toFixed(2), unit: "times PyTorch's best" },
+  shareOfPeak: { text: percent, unit: "of the peak" },
+  scratchMB: { text: (value) => value.toFixed(1), unit: "MB of scratch" },
+  timesFrozen: { text: (value) => value.toFixed(3), unit: "times the frozen layer" },
+};
+
+/** A table of PyTorch's paths. */
+const pathLines = (results: readonly FusedResult[]): string[][] => [
+  ["work", "pass", "PyTorch", "ms", "spread", "times ours"],
+  ...results.flatMap(({ work, pass, ours, torch }) =>
+    Object.entries(torch).map(([path, { median, spread }]) => [
+      work,
+      passName(pass),
+      path,
+      milliseconds(median),
+      percent(spread),
+      (median / ours.median).toFixed(2),
+    ]),
+  ),
+];
+
+const works: readonly Work[] = [
+  attentionWork({
+    name: "attention, 128 x 8 heads of 16, length 50, causal",
+    batch: 128,
+    length: 50,
+    heads: 8,
+    headWidth: 16,
+    bars: { forward: 5, backward: 4 },
+  }),
+  attentionWork({
+    name: "attention, 8 heads of 64, length 2,048, causal",
+    batch: 1,
+    length: 2_048,
+    heads: 8,
+    headWidth: 64,
+    bars: { forward: 1.2, backward: 1.2 },
+  }),
+];
+
+interface AttentionShape {
+  name: string;
+  batch: number;
+  length: number;
+  heads: number;
+  headWidth: number;
+  /** Least times PyTorch's best. */
+  bars: Record<Pass, number>;
+}
+
+/** Ours reads queries, keys and values where their projection puts them; PyTorch has them apart, in the order it likes. */
+function attentionWork({ name, batch, length, heads, headWidth, bars }: AttentionShape): Work {
+  const product = batch * heads * length * (length + 1) * headWidth; // one of two forward, of five backward
+  const setup =
+    `dict(zip(("query", "key", "value"), ` +
+    `(x.transpose(1, 2).contiguous() for x in packed.unflatten(2, (3, ${heads})).unbind(2))))`;
+  const backends = ["FLASH_ATTENTION", "MATH"].flatMap((backend): TorchPath[] => {
+    const path = { expression: `attention(query, key, value, "${backend}")`, setup };
+    const short = backend.toLowerCase().replace("_attention", "");
+    return [
+      { name: short, ...path },
+      { name: `${short}, compiled`, ...path, compiled: true },
+    ];
+  });
+  const composed = { expression: "composed_attention(query, key, value)", setup };
+  return {
+    name,
+    inputs: (random) => ({ packed: random.normal([batch, length, 3 * heads, headWidth]) }),
+    run: ({ packed }) => selfAttention(packed!, { causal: true }),
+    differentiable: ["packed"],
+    torch: [
+      ...backends,
+      { name: "composed", ...composed },
+      { name: "composed, compiled", ...composed, compiled: true },
+    ],
+    passes: {
+      forward: { flops: 2 * product, bars: [{ figure: "timesPyTorch", atLeast: bars.forward }] },
+      backward: { flops: 7 * product, bars: [{ figure: "timesPyTorch", atLeast: bars.backward }] },
+    },
+  };
+}
