@@ -76,6 +76,28 @@ def scores_of(x, weight, bias, excluded, offsets):
     return scores
 
 
+def greedy(logits):
+    """The most probable class, and its log-probability."""
+    ids = logits.argmax(-1)
+    return ids.int(), torch.log_softmax(logits, -1).gather(-1, ids[..., None])[..., 0]
+
+
+def support(logits, temperature=1.0, k=None, p=None, least=None):
+    """1 where generation's filters leave a class: temperature, top-k, top-p, min-p, one after the other."""
+    scores = logits / temperature
+    if k is not None:
+        scores = scores.masked_fill(scores < torch.topk(scores, k).values[..., -1:], -torch.inf)
+    if p is not None:
+        ascending, order = scores.sort(-1)
+        rest = ascending.softmax(-1).cumsum(-1) <= 1 - p
+        rest[..., -1] = False
+        scores = scores.masked_fill(rest.scatter(-1, order, rest), -torch.inf)
+    if least is not None:
+        shares = scores.softmax(-1)
+        scores = scores.masked_fill(shares < least * shares.max(-1, keepdim=True).values, -torch.inf)
+    return (scores > -torch.inf).double()
+
+
 def rank_of(scores, targets):
     chosen = scores.gather(1, targets.long()[:, None])
     return (scores >= chosen).sum(1).int()
@@ -385,6 +407,19 @@ GOLDENS = {
             lambda x, weight, bias, excluded, offsets, targets: rank_of(
                 scores_of(x, weight, bias, excluded, offsets), targets
             ),
+            [],
+        ),
+    },
+    "sample": {
+        "greedy": ({"logits": steps(9, 63, per_unit=1)}, greedy, []),
+    },
+    "sample_supports": {
+        "top-k": ({"logits": normal(3, 13)}, lambda logits: support(logits, k=4), []),
+        "top-p": ({"logits": normal(3, 13)}, lambda logits: support(logits, p=0.7), []),
+        "min-p": ({"logits": normal(3, 13)}, lambda logits: support(logits, least=0.3), []),
+        "everything": (
+            {"logits": normal(3, 13)},
+            lambda logits: support(logits, temperature=2, k=10, p=0.9, least=0.25),
             [],
         ),
     },

@@ -87,6 +87,12 @@ export {
 export { type Axes, max, mean, min, type ReduceOptions, sum } from "./reduce.js";
 export { reshape, squeeze, unsqueeze } from "./reshape.js";
 export { type RotaryStyle, type RotaryTableOptions, rotaryTable } from "./rotary.js";
+export {
+  type Sample,
+  type SampleOptions,
+  sample,
+  sampleWithLogProbability,
+} from "./sample.js";
 export { chunk, pad, slice, split } from "./slice.js";
 export { softmax } from "./softmax.js";
 export { noGrad } from "./tape.js";
