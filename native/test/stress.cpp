@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/environment.h"
+#include "devices/cpu/gemm/gemm_bf16.h"
 #include "devices/cpu/simd.h"
 #include "devices/cpu/thread_pool.h"
 
@@ -114,6 +115,11 @@ void loops(int rounds) {
 
 }  // namespace
 
+// Of native/test/blocks.cpp.
+namespace userllm {
+int block_failures();
+}
+
 int main(int count, char** arguments) {
   const int rounds = count > 1 ? std::atoi(arguments[1]) : 50;
   std::vector<std::thread> threads;
@@ -124,8 +130,9 @@ int main(int count, char** arguments) {
     threads.emplace_back(loops, rounds);
   }
   for (auto& thread : threads) thread.join();
-  std::printf("%zu ops, %s, %d threads, %d rounds: %d failures\n", all_ops().size(), name_of(isa()), thread_count(),
-              rounds, failures.load());
+  failures.fetch_add(block_failures());
+  std::printf("%zu ops, %s, bfloat16 by %s, %d threads, %d rounds: %d failures\n", all_ops().size(), name_of(isa()),
+              name_of(bf16_tier()), thread_count(), rounds, failures.load());
   std::fflush(stdout);
   std::_Exit(failures.load() ? 1 : 0);  // the pool's threads never end
 }

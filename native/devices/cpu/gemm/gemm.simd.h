@@ -2,6 +2,7 @@
 #pragma once
 
 #include "devices/cpu/gemm/gemm.h"
+#include "devices/cpu/gemm/operand.h"
 #include "devices/cpu/simd.h"
 
 namespace userllm {
@@ -31,6 +32,8 @@ struct GemmKernels {
 
   // Panels [first, last) of b into `packed`, which holds all panels.
   void (*pack)(const Gemm&, void* packed, int64_t first, int64_t last);
+  // An A, of either layout, as rows: what `tiles` reads. Whole lines are written, zeros from k on.
+  void (*pack_rows)(const Operand&, int64_t m, int64_t k, void* rows, int64_t row_stride);
 };
 
 SIMD_DECLARE(const GemmKernels&, gemm_kernels_float, ())

@@ -1,0 +1,52 @@
+// The part of the bfloat16 product that is compiled once per instruction set.
+#pragma once
+#include "devices/cpu/gemm/gemm_bf16.h"
+#include "devices/cpu/gemm/operand.h"
+#include "devices/cpu/simd.h"
+
+namespace userllm {
+
+// Packed layouts, the same for every instruction set. Rows of A: row-major, k rounded up to kBf16StepK with zeros, and
+// readable up to a multiple of kBf16Columns rows. Panels of B: [n / 16][k / 2][16 columns][2], both rounded up.
+constexpr int64_t kBf16Columns = 16, kBf16StepK = 32;
+
+// C[m, n] (+)= A · B, float32, and then, if there is a `finish`, what is left of the product.
+struct Bf16Block {
+  int64_t m, n, k;  // k a multiple of kBf16StepK
+  const uint16_t* a;
+  int64_t a_stride;
+  const uint16_t* b;
+  int64_t b_stride;  // from one panel to the next
+  float* c;          // with a `finish`: only where long k parks its sums
+  int64_t c_stride;
+  bool accumulate;
+  const GemmBf16* finish;
+  int64_t finish_m, finish_n;  // where in the product's C this block lies
+};
+
+struct Bf16Kernels {
+  int64_t rows;     // what an A is cut into
+  int64_t block_k;  // longer k is cut
+  void (*multiply)(const Bf16Block&);
+  // What is left to do with sums over k for rows m.. and columns n.. of C.
+  void (*finish)(const GemmBf16&, const float* values, int64_t stride, int64_t m, int64_t rows, int64_t n,
+                 int64_t columns);
+  // Rows [0, m) and columns [0, n) of an operand; whole multiples of kBf16Columns are written.
+  void (*pack_rows)(const Operand&, int64_t m, int64_t k, uint16_t* to, int64_t to_stride);
+  void (*pack_panels)(const Operand&, int64_t n, int64_t k, uint16_t* to, int64_t to_stride);
+  // Around products on one thread.
+  void (*enter)();
+  void (*leave)();
+};
+
+SIMD_DECLARE(const Bf16Kernels&, gemm_bf16_kernels, ())
+#if defined(USER_LLM_HAS_BF16)
+// From the unit compiled for AVX512-BF16 and AMX.
+const Bf16Kernels& gemm_bf16_kernels_avx512bf16();
+const Bf16Kernels& gemm_bf16_kernels_amx();
+#endif
+
+// Those of the tier in use.
+const Bf16Kernels& bf16_kernels();
+
+}  // namespace userllm
