@@ -314,6 +314,18 @@ GOLDENS = {
             ["logits"],
         ),
     },
+    "swiglu": {
+        "sixty-three": ({"x": normal(5, 126, scale=3)}, lambda x: F.silu(x[:, :63]) * x[:, 63:]),
+    },
+    "swiglu_pair": {
+        "seven": ({"gate": normal(2, 3, 7, scale=3), "up": normal(2, 3, 7)}, lambda gate, up: F.silu(gate) * up),
+    },
+    "geglu": {
+        "sixty-three": ({"x": normal(5, 126, scale=3)}, lambda x: gelu(x[:, :63]) * x[:, 63:]),
+    },
+    "geglu_pair": {
+        "seven": ({"gate": normal(2, 3, 7, scale=3), "up": normal(2, 3, 7)}, lambda gate, up: gelu(gate) * up),
+    },
     "layer_norm": {
         "seven": (
             {"x": normal(2, 3, 7), "weight": normal(7), "bias": normal(7)},

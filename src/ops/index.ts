@@ -39,6 +39,7 @@ export { concat, stack } from "./concat.js";
 export { type CrossEntropyOptions, crossEntropy } from "./cross-entropy.js";
 export { type EmbeddingBagOptions, embedding, embeddingBag, embeddings } from "./embedding.js";
 export { type CreationOptions, full, ones, onesLike, zeros, zerosLike } from "./full.js";
+export { type GateActivation, geglu, swiglu } from "./gated.js";
 export { gather } from "./gather.js";
 export { accumulateWeighted, clipByNorm, divideBy, globalNorm } from "./gradients.js";
 export { type LinearOptions, linear } from "./linear.js";
