@@ -1,10 +1,12 @@
-"""Golden outputs of the transformer block: the same block in PyTorch, from the same weights.
+"""Golden outputs of modules: the same in PyTorch, from the same weights.
 
     python scripts/goldens-nn.py
 
 Writes test/golden/nn/transformer-block.safetensors: inputs (in.*), parameters by our names (parameter.*), the output,
 every gradient of sum(output * cotangent), and of three AdamW steps on mean(output ** 2) the losses, the first gradients
 (first.*) and the parameters after them (trained.*).
+
+And test/golden/nn/gated-mlp.safetensors: for each activation (silu.*, gelu.*) the same but for the steps.
 """
 
 from pathlib import Path
@@ -74,7 +76,31 @@ def main() -> None:
     tensors["losses"] = torch.stack(losses)
     tensors |= {f"trained.{name}": value.detach() for name, value in p.items()}
 
-    path = Path(__file__).parent.parent / "test/golden/nn/transformer-block.safetensors"
+    save("transformer-block", tensors)
+    save("gated-mlp", gated_mlp())
+
+
+def gated_mlp() -> dict[str, torch.Tensor]:
+    width, hidden = 8, 12
+    shapes = {"gate": (hidden, width), "up": (hidden, width), "down": (width, hidden)}
+    tensors = {}
+    for name, activation in {"silu": F.silu, "gelu": lambda x: F.gelu(x, approximate="tanh")}.items():
+        p = {f"{layer}.weight": torch.randn(shape) for layer, shape in shapes.items()}
+        p |= {f"{layer}.bias": torch.randn(shape[0]) for layer, shape in shapes.items()}
+        x, cotangent = torch.randn(2, 5, width), torch.randn(2, 5, width)
+        given = {"in.x": x, "in.cotangent": cotangent} | {f"parameter.{name}": value for name, value in p.items()}
+        for value in (x, *p.values()):
+            value.requires_grad_()
+        linear = lambda layer, x: F.linear(x, p[f"{layer}.weight"], p[f"{layer}.bias"])
+        output = linear("down", activation(linear("gate", x)) * linear("up", x))
+        (output * cotangent).sum().backward()
+        made = {"out": output, "grad.x": x.grad} | {f"grad.{name}": value.grad for name, value in p.items()}
+        tensors |= {f"{name}.{key}": value.detach() for key, value in (given | made).items()}
+    return tensors
+
+
+def save(name: str, tensors: dict[str, torch.Tensor]) -> None:
+    path = Path(__file__).parent.parent / f"test/golden/nn/{name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(
         {name: tensor.contiguous() for name, tensor in tensors.items()},

@@ -7,13 +7,13 @@ import {
   MultiHeadAttention,
   openSafetensors,
   ShapeError,
-  type Tensor,
   TransformerBlock,
   tidy,
   UsageError,
   valueAndGrad,
   zeros,
 } from "../../src/index.js";
+import { distance } from "./distance.js";
 
 const path = fileURLToPath(new URL("../golden/nn/transformer-block.safetensors", import.meta.url));
 
@@ -31,12 +31,6 @@ async function load() {
   const block = new TransformerBlock(16, { heads: 4, hiddenWidth: 24 });
   block.loadStateDict(starting("parameter."));
   return { golden, starting, block };
-}
-
-async function distance(a: Tensor, b: Tensor): Promise<number> {
-  const [x, y] = [await a.dataAs("float32"), await b.dataAs("float32")];
-  const most = y.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  return x.reduce((worst, value, i) => Math.max(worst, Math.abs(value - y[i]!)), 0) / most;
 }
 
 /** Some hundred roundings in a row, relative to the largest element. */
