@@ -63,6 +63,38 @@ def weighted_cross_entropy(logits, targets, weights, reduction, smoothing=0.0):
     return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / total}[reduction]
 
 
+def linear_cross_entropy(x, weight, bias, targets, weights, target_weights, smoothing=0.0, cap=None):
+    """Several targets of a row as one soft target; `target_weights` None: shared evenly."""
+    logits = F.linear(x, weight, bias)
+    if cap:
+        logits = cap * torch.tanh(logits / cap)
+    counting = (targets != -100).double()
+    if target_weights is None:
+        target_weights = 1 / counting.sum(-1, keepdim=True).clamp(min=1)
+    shares = torch.zeros_like(logits).scatter_add(-1, targets.clamp(min=0).long(), counting * target_weights)
+    even = shares.sum(-1, keepdim=True) / shares.shape[-1]
+    shares = (1 - smoothing) * shares + smoothing * even
+    losses = weights * F.cross_entropy(logits.flatten(0, -2), shares.flatten(0, -2), reduction="none").view(weights.shape)
+    return losses.sum() / (weights * (counting.sum(-1) > 0)).sum()
+
+
+def linear_cross_entropy_case(function, rows, width, classes, targets, wanted):
+    """Inputs of the case; every row has every option, and the function takes those it wants."""
+    targets = torch.tensor(targets)
+    return (
+        {
+            "x": normal(*rows, width),
+            "weight": normal(classes, width, scale=2 * width**-0.5),
+            "bias": normal(classes),
+            "targets": lambda g: targets.int(),
+            "weights": uniform(*rows, low=0.5, high=2),
+            "targetWeights": uniform(*targets.shape, low=0.1, high=1),
+        },
+        function,
+        wanted,
+    )
+
+
 def top_k(x, k):
     found = torch.topk(x, k)
     return found.values, found.indices.int()
@@ -314,6 +346,7 @@ GOLDENS = {
             ["logits"],
         ),
     },
+<<<<<<< HEAD
     "swiglu": {
         "sixty-three": ({"x": normal(5, 126, scale=3)}, lambda x: F.silu(x[:, :63]) * x[:, 63:]),
     },
@@ -325,6 +358,63 @@ GOLDENS = {
     },
     "geglu_pair": {
         "seven": ({"gate": normal(2, 3, 7, scale=3), "up": normal(2, 3, 7)}, lambda gate, up: gelu(gate) * up),
+=======
+    "linear_cross_entropy": {
+        "ignored rows": linear_cross_entropy_case(
+            lambda x, weight, bias, targets, weights, shares: F.cross_entropy(x @ weight.T, targets.long()),
+            (9,), 3, 7, [3, -100, 0, 6, -100, 1, 2, 2, -100], ["x", "weight"],
+        ),
+        "smoothing, weights, sum": linear_cross_entropy_case(
+            lambda x, weight, bias, targets, weights, shares: weighted_cross_entropy(
+                x @ weight.T, targets, weights, "sum", 0.2
+            ),
+            (5,), 4, 7, [3, -100, 0, 6, 1], ["x", "weight"],
+        ),
+        "weighted bags": linear_cross_entropy_case(
+            lambda x, weight, bias, targets, weights, shares: linear_cross_entropy(
+                x, weight, None, targets, weights, shares, 0.1
+            ),
+            (9,), 5, 7,
+            [
+                [1, 2, -100, 3], [-100, -100, -100, -100], [0, 0, 6, -100], [5, 4, 3, 2], [-100, -100, -100, 1],
+                [2, -100, 2, -100], [6, 5, -100, 0], [-100, 3, 3, 3], [1, -100, -100, 4],
+            ],
+            ["x", "weight"],
+        ),
+    },
+    "linear_cross_entropy_bias": {
+        "smoothing": linear_cross_entropy_case(
+            lambda x, weight, bias, targets, weights, shares: F.cross_entropy(
+                F.linear(x, weight, bias), targets.long(), label_smoothing=0.1
+            ),
+            (6,), 5, 63, [0, 62, 31, 7, 7, 16], ["x", "weight", "bias"],
+        ),
+        "bags": linear_cross_entropy_case(
+            lambda x, weight, bias, targets, weights, shares: linear_cross_entropy(
+                x, weight, bias, targets, torch.ones_like(weights), None
+            ),
+            (2, 4), 5, 11,
+            [
+                [[1, 2, -100], [-100, -100, -100], [0, 0, 6], [5, 4, 3]],
+                [[-100, -100, 1], [2, -100, 2], [10, 5, -100], [-100, 3, 3]],
+            ],
+            ["x", "weight", "bias"],
+        ),
+        "soft cap and smoothing": linear_cross_entropy_case(
+            lambda x, weight, bias, targets, weights, shares: linear_cross_entropy(
+                x, weight, bias, targets[:, None], weights, None, 0.2, 3.0
+            ),
+            (6,), 5, 31, [0, 30, 7, 7, 12, 16], ["x", "weight", "bias"],
+        ),
+    },
+    "linear_cross_entropy_rows": {
+        "per row": linear_cross_entropy_case(
+            lambda x, weight, bias, targets, weights, shares: weighted_cross_entropy(
+                x @ weight.T, targets, weights, "none"
+            ),
+            (2, 3), 4, 7, [[1, -100, 6], [0, 3, 3]], [],
+        ),
+>>>>>>> bb44b80 (Add linearCrossEntropy, the softmax loss without the logits)
     },
     "layer_norm": {
         "seven": (
@@ -588,6 +678,9 @@ GOLDENS |= {
     },
     "divide_by": {
         "one": ({"target0": normal(1)}, lambda x: x / 3, []),
+    },
+    "scale_gradients": {
+        "one": ({"gradient0": normal(1), "by": lambda g: torch.tensor(3.0).double()}, lambda x, by: x * by, []),
     },
     "global_norm": {
         "ragged": (

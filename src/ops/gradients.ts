@@ -33,6 +33,14 @@ const divide = defineOp({
   gradient: { none: "changes its targets in place" },
 });
 
+const scale = defineOp({
+  name: "scale_gradients",
+  inputs: ["gradients*", "by"],
+  attributes: [],
+  outputs: [],
+  gradient: { none: "changes its gradients in place" },
+});
+
 /**
  * Euclidean norm of all tensors together, summed in double precision.
  *
@@ -91,4 +99,15 @@ export function accumulateWeighted(
  */
 export function divideBy(targets: readonly Tensor[], divisor: Tensor): void {
   divide({ targets, divisor }, {});
+}
+
+/**
+ * Multiplies in place: `gradients[i] *= by`. A factor of exactly 1 touches nothing.
+ *
+ * @param gradients all float32 or all float64; their owner keeps them to itself
+ * @param by        one element of their dtype
+ * @throws ShapeError, DTypeError, UsageError when two tensors share memory
+ */
+export function scaleGradients(gradients: readonly Tensor[], by: Tensor): void {
+  scale({ gradients, by }, {});
 }

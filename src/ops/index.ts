@@ -41,8 +41,15 @@ export { type EmbeddingBagOptions, embedding, embeddingBag, embeddings } from ".
 export { type CreationOptions, full, ones, onesLike, zeros, zerosLike } from "./full.js";
 export { type GateActivation, geglu, swiglu } from "./gated.js";
 export { gather } from "./gather.js";
-export { accumulateWeighted, clipByNorm, divideBy, globalNorm } from "./gradients.js";
+export {
+  accumulateWeighted,
+  clipByNorm,
+  divideBy,
+  globalNorm,
+  scaleGradients,
+} from "./gradients.js";
 export { type LinearOptions, linear } from "./linear.js";
+export { type LinearCrossEntropyOptions, linearCrossEntropy } from "./linear-cross-entropy.js";
 export { logSoftmax } from "./log-softmax.js";
 export { type LoraLinearOptions, type LowRankAdapter, loraLinear } from "./lora-linear.js";
 export { type MatmulOptions, matmul } from "./matmul.js";

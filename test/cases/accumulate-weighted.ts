@@ -1,4 +1,4 @@
-import { accumulateWeighted, divideBy, reshape } from "../../src/ops/index.js";
+import { accumulateWeighted, divideBy, reshape, scaleGradients } from "../../src/ops/index.js";
 import { type Tensor, tensor } from "../../src/tensor/index.js";
 import { cases, type HostTensors, hostTensor } from "./case.js";
 
@@ -75,4 +75,32 @@ const divide = cases(
   },
 );
 
-export default [accumulate, divide];
+const scale = cases(
+  "scale_gradients",
+  [
+    { name: "one", sizes: [1], factor: 3 },
+    { name: "ragged", sizes: [7, 63, 0, 199], factor: -0.5 },
+    { name: "by one", sizes: [63], factor: 1 },
+    { name: "several tasks", sizes: [1, 40_000, 5], factor: 7 },
+    { name: "item table", sizes: [26_744 * 128], factor: 0.5, bench: true },
+  ],
+  {
+    covers: ["scale_gradients"],
+    inputs: (random, { sizes, factor }): HostTensors => ({
+      ...Object.fromEntries(sizes.map((size, i) => [`gradient${i}`, random.normal([size])])),
+      by: random.values([], [factor], "float"),
+    }),
+    run(given, { sizes }) {
+      const gradients = list<Tensor>(given, "gradient", sizes);
+      scaleGradients(gradients, given["by"]!);
+      return gradients.map(same);
+    },
+    reference: (given, { sizes, factor }) =>
+      sizes.map((size, i) => hostTensor([size], (k) => given[`gradient${i}`]!.data[k]! * factor)),
+    differentiable: [],
+    work: ({ sizes }) => ({ flops: elements(sizes), bytes: 8 * elements(sizes) }),
+    torch: ({ sizes }) => `[${sizes.map((_, i) => `gradient${i}.mul_(by)`).join(", ")}]`,
+  },
+);
+
+export default [accumulate, divide, scale];
