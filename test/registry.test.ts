@@ -11,9 +11,11 @@ import { goldenFile } from "./ops/golden.js";
 const exceptions = {
   /** Case lists without a golden of their own. */
   golden: {
+    adafactor: "optimizers/steps: whole steps of transformers' optimizer",
     adamw: "optimizers/steps: whole steps of PyTorch's optimizers",
     dropout: "another generator than PyTorch's",
     full: "nothing to compute",
+    lion: "optimizers/steps: whole steps by the paper's definition",
     random_integers: "another generator than PyTorch's",
     random_normal: "another generator than PyTorch's",
     random_truncated_normal: "another generator than PyTorch's",

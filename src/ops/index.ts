@@ -69,8 +69,12 @@ export {
   rmsNorm,
 } from "./norm.js";
 export {
+  type AdafactorTensors,
   type AdamWTensors,
+  adafactorStep,
   adamwStep,
+  type LionTensors,
+  lionStep,
   type SgdTensors,
   type StepTensors,
   sgdStep,

@@ -1,16 +1,14 @@
 import type { Gradients } from "../autograd/value-and-grad.js";
-import { adamwStep, globalNorm } from "../ops/index.js";
-import { tidy } from "../tensor/memory.js";
-import { tensor } from "../tensor/tensor.js";
+import { adamwStep } from "../ops/index.js";
 import {
   type OptimizerParameters,
   type OptimizerState,
   type PerParameterOptions,
   requireNumber,
-  ScalarRows,
   Slots,
   type StepOptions,
   type StepResult,
+  stepCount,
 } from "./slots.js";
 
 export interface AdamWOptions extends PerParameterOptions {
@@ -55,51 +53,24 @@ export class AdamW implements Disposable {
     this.betas = betas;
     this.eps = eps;
     this.weightDecay = weightDecay;
-    this.#slots = new Slots("AdamW", ["first", "second"], parameters, options);
+    this.#slots = new Slots(
+      "AdamW",
+      (value) => ({ first: value, second: value, step: stepCount }),
+      parameters,
+      options,
+    );
   }
 
   /**
-   * Changes the parameters in place. Nothing on the device changes when one of the gradients has failed.
+   * Changes the parameters in place. When one of the gradients has failed, nothing changes, and no step is counted.
    *
    * @throws ShapeError, DTypeError when a gradient is not like its parameter
    */
   step(gradients: Gradients, options: StepOptions = {}): StepResult {
-    const { learningRate = this.learningRate, clipNorm, gradientScale = 1 } = options;
-    requireNumber("AdamW", "learningRate", learningRate, 0);
-    requireNumber("AdamW", "clipNorm", clipNorm ?? 0, 0);
-    requireNumber("AdamW", "gradientScale", gradientScale, 0);
     const [beta1, beta2] = this.betas;
-    return tidy(() => {
-      const { slots, gradients: given, ...shadows } = this.#slots.withGradient(gradients);
-      const gradientNorm =
-        clipNorm !== undefined || options.gradientNorm ? globalNorm(given) : undefined;
-      const table = new ScalarRows();
-      const rows = slots.map(({ decays, learningRateScale, steps }) =>
-        table.add([
-          gradientScale,
-          clipNorm ?? 0,
-          learningRate * learningRateScale,
-          decays ? this.weightDecay : 0,
-          beta1,
-          beta2,
-          this.eps,
-          1 - beta1 ** (steps + 1),
-          1 - beta2 ** (steps + 1),
-        ]),
-      );
-      adamwStep({
-        parameters: slots.map(({ parameter }) => parameter.value),
-        gradients: given,
-        ...shadows,
-        first: slots.map(({ tensors }) => tensors[0]!),
-        second: slots.map(({ tensors }) => tensors[1]!),
-        scalars: tensor(table.values, { shape: [table.count, 9] }),
-        rows,
-        norm: clipNorm === undefined ? undefined : gradientNorm,
-      });
-      for (const slot of slots) slot.steps++;
-      return { gradientNorm };
-    });
+    return this.#slots.step(gradients, options, this, [beta1, beta2, this.eps], (step, state) =>
+      adamwStep({ ...step, first: state("first"), second: state("second"), steps: state("step") }),
+    );
   }
 
   /** What a checkpoint needs besides the parameters. Save it, or copy it, before the next step. */

@@ -1,6 +1,8 @@
+export { Adafactor, type AdafactorOptions } from "./adafactor.js";
 export { AdamW, type AdamWOptions } from "./adamw.js";
 export { clipGradNorm } from "./clip-grad-norm.js";
 export { GradientAccumulator } from "./gradient-accumulator.js";
+export { Lion, type LionOptions } from "./lion.js";
 export {
   constantWithWarmup,
   cosineWithWarmup,

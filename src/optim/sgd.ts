@@ -1,15 +1,13 @@
 import type { Gradients } from "../autograd/value-and-grad.js";
 import { UsageError } from "../errors.js";
-import { globalNorm, sgdStep } from "../ops/index.js";
-import { tidy } from "../tensor/memory.js";
-import { tensor } from "../tensor/tensor.js";
+import { sgdStep } from "../ops/index.js";
 import {
   type OptimizerParameters,
   type OptimizerState,
   type PerParameterOptions,
   requireNumber,
-  ScalarRows,
   Slots,
+  type StateLayout,
   type StepOptions,
   type StepResult,
 } from "./slots.js";
@@ -51,46 +49,23 @@ export class SGD implements Disposable {
     this.momentum = momentum;
     this.nesterov = nesterov;
     this.weightDecay = weightDecay;
-    this.#slots = new Slots("SGD", momentum === 0 ? [] : ["momentum"], parameters, options);
+    this.#slots = new Slots(
+      "SGD",
+      (value): ReturnType<StateLayout> => (momentum === 0 ? {} : { momentum: value }),
+      parameters,
+      options,
+    );
   }
 
   /**
-   * Changes the parameters in place. Nothing on the device changes when one of the gradients has failed.
+   * Changes the parameters in place. When one of the gradients has failed, nothing changes.
    *
    * @throws ShapeError, DTypeError when a gradient is not like its parameter
    */
   step(gradients: Gradients, options: StepOptions = {}): StepResult {
-    const { learningRate = this.learningRate, clipNorm, gradientScale = 1 } = options;
-    requireNumber("SGD", "learningRate", learningRate, 0);
-    requireNumber("SGD", "clipNorm", clipNorm ?? 0, 0);
-    requireNumber("SGD", "gradientScale", gradientScale, 0);
-    return tidy(() => {
-      const { slots, gradients: given, ...shadows } = this.#slots.withGradient(gradients);
-      const gradientNorm =
-        clipNorm !== undefined || options.gradientNorm ? globalNorm(given) : undefined;
-      const table = new ScalarRows();
-      const rows = slots.map(({ decays, learningRateScale }) =>
-        table.add([
-          gradientScale,
-          clipNorm ?? 0,
-          learningRate * learningRateScale,
-          decays ? this.weightDecay : 0,
-          this.momentum,
-        ]),
-      );
-      sgdStep({
-        parameters: slots.map(({ parameter }) => parameter.value),
-        gradients: given,
-        ...shadows,
-        momentum: slots.flatMap(({ tensors }) => tensors),
-        nesterov: this.nesterov,
-        scalars: tensor(table.values, { shape: [table.count, 5] }),
-        rows,
-        norm: clipNorm === undefined ? undefined : gradientNorm,
-      });
-      for (const slot of slots) slot.steps++;
-      return { gradientNorm };
-    });
+    return this.#slots.step(gradients, options, this, [this.momentum], (step, state) =>
+      sgdStep({ ...step, momentum: state("momentum"), nesterov: this.nesterov }),
+    );
   }
 
   /** What a checkpoint needs besides the parameters. Save it, or copy it, before the next step. */

@@ -1,10 +1,11 @@
 import type { Parameter } from "../autograd/parameter.js";
 import type { Gradients } from "../autograd/value-and-grad.js";
 import { CheckpointError, UsageError } from "../errors.js";
-import { clone, zerosLike } from "../ops/index.js";
+import { clone, globalNorm, type StepTensors, zeros } from "../ops/index.js";
 import { recordingTape } from "../ops/tape.js";
+import type { DType } from "../tensor/dtype.js";
 import { keep, tidy } from "../tensor/memory.js";
-import { formatShape, sameShape, type Tensor } from "../tensor/tensor.js";
+import { formatShape, type Shape, sameShape, type Tensor, tensor } from "../tensor/tensor.js";
 
 /** Parameters, with or without names: `model.trainable()` or `model.namedParameters()`. */
 export type OptimizerParameters = Iterable<
@@ -36,33 +37,37 @@ export interface StepResult {
   readonly gradientNorm: Tensor | undefined;
 }
 
-/** What an optimizer has learned, for checkpoints. */
-export interface OptimizerState {
-  /** By parameter name and kind, as `blocks.0.query.weight.first`. The optimizer's own: the next step changes them. */
-  readonly tensors: ReadonlyMap<string, Tensor>;
-  /** Steps taken, by parameter name. Parameters that never had a gradient are absent. */
-  readonly steps: Readonly<Record<string, number>>;
-}
+/**
+ * What an optimizer has learned, for checkpoints: tensors by parameter name and kind, as `blocks.0.query.weight.first`.
+ * They are the optimizer's own: the next step changes them. Parameters that never had a gradient are absent.
+ */
+export type OptimizerState = ReadonlyMap<string, Tensor>;
+
+/** The state tensors of one parameter, by kind. */
+export type StateLayout = (
+  value: Tensor,
+) => Readonly<Record<string, { readonly shape: Shape; readonly dtype: DType }>>;
+
+/** Layout of the number of steps taken: counted on the device, where a failed gradient prevents the step. */
+export const stepCount = { shape: [], dtype: "float32" } as const;
 
 /** One parameter of an optimizer. */
-export interface Slot {
+interface Slot {
   readonly name: string;
   readonly parameter: Parameter;
   readonly decays: boolean;
   readonly learningRateScale: number;
-  steps: number;
-  /** One for each kind of state; empty until the first gradient. */
-  tensors: readonly Tensor[];
+  /** By kind; empty until the first gradient. */
+  state: ReadonlyMap<string, Tensor>;
 }
 
-/** The bookkeeping that all optimizers share. */
+/** What the optimizers share: which parameters, their state, and the frame of a step. */
 export class Slots implements Disposable {
   readonly #slots: Slot[] = [];
 
-  /** @param kinds names the state tensors of each parameter */
   constructor(
     readonly optimizer: string,
-    readonly kinds: readonly string[],
+    readonly layout: StateLayout,
     parameters: OptimizerParameters,
     { decay = () => true, learningRateScale = () => 1 }: PerParameterOptions,
   ) {
@@ -83,92 +88,120 @@ export class Slots implements Disposable {
         parameter,
         decays: decay(parameter, name),
         learningRateScale: scale,
-        steps: 0,
-        tensors: [],
+        state: new Map(),
       });
     }
   }
 
-  /** The slots that have a gradient, with their state made, and what a step changes along: the shadows there are. */
-  withGradient(gradients: Gradients): {
-    slots: Slot[];
-    gradients: Tensor[];
-    shadows: Tensor[];
-    shadowOf: number[];
-  } {
+  /**
+   * One step of the parameters that have a gradient.
+   *
+   * @param own     the optimizer's own columns of scalars
+   * @param enqueue calls the op; `state` lists the tensors of one kind, of the parameters that have it
+   */
+  step(
+    gradients: Gradients,
+    options: StepOptions,
+    defaults: { readonly learningRate: number; readonly weightDecay: number },
+    own: readonly number[],
+    enqueue: (tensors: StepTensors, state: (kind: string) => Tensor[]) => void,
+  ): StepResult {
+    const { learningRate = defaults.learningRate, clipNorm, gradientScale = 1 } = options;
+    requireNumber(this.optimizer, "learningRate", learningRate, 0);
+    requireNumber(this.optimizer, "clipNorm", clipNorm ?? 0, 0);
+    requireNumber(this.optimizer, "gradientScale", gradientScale, 0);
     if (recordingTape())
       throw new UsageError(`${this.optimizer}: step inside valueAndGrad; step after it`);
     const slots = this.#slots.filter(({ parameter }) => gradients.has(parameter));
-    for (const slot of slots)
-      if (slot.tensors.length === 0)
-        slot.tensors = this.kinds.map(() => keep(zerosLike(slot.parameter.value)));
-    const shadowOf = [...slots.keys()].filter((i) => slots[i]!.parameter.hasShadow);
-    return {
-      slots,
-      gradients: slots.map(({ parameter }) => gradients.get(parameter)!),
-      shadows: shadowOf.map((i) => slots[i]!.parameter.shadow),
-      shadowOf,
-    };
+    for (const slot of slots) if (slot.state.size === 0) slot.state = this.#begin(slot.parameter);
+
+    return tidy(() => {
+      const given = slots.map(({ parameter }) => gradients.get(parameter)!);
+      const gradientNorm =
+        clipNorm !== undefined || options.gradientNorm ? globalNorm(given) : undefined;
+      const table = new ScalarRows();
+      const rows = slots.map(({ decays, learningRateScale }) =>
+        table.add([
+          gradientScale,
+          clipNorm ?? 0,
+          learningRate * learningRateScale,
+          decays ? defaults.weightDecay : 0,
+          ...own,
+        ]),
+      );
+      const shadowOf = [...slots.keys()].filter((i) => slots[i]!.parameter.hasShadow);
+      enqueue(
+        {
+          parameters: slots.map(({ parameter }) => parameter.value),
+          gradients: given,
+          shadows: shadowOf.map((i) => slots[i]!.parameter.shadow),
+          shadowOf,
+          scalars: tensor(table.values, { shape: [table.count, 4 + own.length] }),
+          rows,
+          norm: clipNorm === undefined ? undefined : gradientNorm,
+        },
+        (kind) => slots.flatMap(({ state }) => state.get(kind) ?? []),
+      );
+      return { gradientNorm };
+    });
+  }
+
+  #begin({ value }: Parameter): ReadonlyMap<string, Tensor> {
+    return new Map(
+      Object.entries(this.layout(value)).map(([kind, { shape, dtype }]) => [
+        kind,
+        keep(zeros(shape, { dtype })),
+      ]),
+    );
   }
 
   state(): OptimizerState {
-    const used = this.#slots.filter(({ steps }) => steps > 0);
-    return {
-      tensors: new Map(
-        used.flatMap(({ name, tensors }) =>
-          this.kinds.map((kind, i) => [`${name}.${kind}`, tensors[i]!] as const),
-        ),
+    return new Map(
+      this.#slots.flatMap(({ name, state }) =>
+        [...state].map(([kind, tensor]) => [`${name}.${kind}`, tensor] as const),
       ),
-      steps: Object.fromEntries(used.map(({ name, steps }) => [name, steps])),
-    };
+    );
   }
 
   /**
    * Copies a state. Nothing changes unless everything fits.
    *
-   * @throws CheckpointError when names, shapes or dtypes are not those of the parameters
+   * @throws CheckpointError when names, shapes or dtypes are not those that the parameters need
    */
-  loadState({ tensors, steps }: OptimizerState): void {
+  loadState(saved: OptimizerState): void {
     const refuse = (reason: string): never => {
       throw new CheckpointError(`${this.optimizer}: ${reason}`);
     };
-    const byName = new Map(this.#slots.map((slot) => [slot.name, slot]));
-    const expected = new Set<string>();
-    for (const [name, count] of Object.entries(steps)) {
-      const slot =
-        byName.get(name) ?? refuse(`the state has "${name}", which is not a parameter here`);
-      if (!Number.isSafeInteger(count) || count < 1)
-        refuse(`steps of "${name}" must be a whole number from 1 on, got ${count}`);
-      const { value } = slot.parameter;
-      for (const kind of this.kinds) {
-        const key = `${name}.${kind}`;
-        const saved = tensors.get(key) ?? refuse(`the state has no tensor "${key}"`);
-        if (!sameShape(saved.shape, value.shape) || saved.dtype !== value.dtype)
-          refuse(
-            `"${key}" is ${saved.dtype} ${formatShape(saved.shape)}, ` +
-              `its parameter ${value.dtype} ${formatShape(value.shape)}`,
-          );
-        expected.add(key);
-      }
-    }
-    for (const key of tensors.keys())
-      if (!expected.has(key)) refuse(`the state has an unexpected tensor "${key}"`);
+    const unexpected = new Set(saved.keys());
+    const found = this.#slots.map(({ name, parameter }) => {
+      const layout = Object.entries(this.layout(parameter.value));
+      const present = layout.some(([kind]) => saved.has(`${name}.${kind}`));
+      return new Map(
+        (present ? layout : []).map(([kind, { shape, dtype }]) => {
+          const key = `${name}.${kind}`;
+          const tensor = saved.get(key) ?? refuse(`the state has no tensor "${key}"`);
+          if (!sameShape(tensor.shape, shape) || tensor.dtype !== dtype)
+            refuse(
+              `"${key}" is ${tensor.dtype} ${formatShape(tensor.shape)}, must be ${dtype} ${formatShape(shape)}`,
+            );
+          unexpected.delete(key);
+          return [kind, tensor] as const;
+        }),
+      );
+    });
+    for (const key of unexpected) refuse(`the state has an unexpected tensor "${key}"`);
 
-    for (const slot of this.#slots) {
-      for (const tensor of slot.tensors) tensor.dispose();
-      slot.steps = Object.hasOwn(steps, slot.name) ? steps[slot.name]! : 0;
-      slot.tensors =
-        slot.steps === 0
-          ? []
-          : this.kinds.map((kind) => copied(tensors.get(`${slot.name}.${kind}`)!));
+    for (const [i, slot] of this.#slots.entries()) {
+      const copies = [...found[i]!].map(([kind, tensor]) => [kind, copied(tensor)] as const);
+      disposeAll(slot.state);
+      slot.state = new Map(copies);
     }
   }
 
   dispose(): void {
     for (const slot of this.#slots) {
-      for (const tensor of slot.tensors) tensor.dispose();
-      slot.tensors = [];
-      slot.steps = 0;
+      disposeAll(slot.state);
+      slot.state = new Map();
     }
   }
 
@@ -178,7 +211,7 @@ export class Slots implements Disposable {
 }
 
 /** The distinct rows of numbers that a step works with, and which one each parameter uses. */
-export class ScalarRows {
+class ScalarRows {
   readonly #rows = new Map<string, number>();
   readonly #values: number[] = [];
 
@@ -215,3 +248,7 @@ export function requireNumber(
 }
 
 const copied = (tensor: Tensor): Tensor => keep(tidy(() => clone(tensor)));
+
+function disposeAll(tensors: ReadonlyMap<string, Tensor>): void {
+  for (const tensor of tensors.values()) tensor.dispose();
+}

@@ -21,7 +21,7 @@ import {
   subtract,
   sum,
 } from "../../src/ops/index.js";
-import { AdamW, type OptimizerState, SGD, type StepOptions } from "../../src/optim/index.js";
+import { Adafactor, AdamW, Lion, SGD, type StepOptions } from "../../src/optim/index.js";
 import {
   memory,
   openSafetensors,
@@ -38,9 +38,9 @@ test.beforeEach(() => {
 test.afterEach((t) => t.is(memory().tensors, before, "tensors leaked"));
 
 type Precision = "float32" | "float64";
-type Optimizer = AdamW | SGD;
+type Optimizer = AdamW | SGD | Lion | Adafactor;
 
-const shapes = [[3, 5], [7], [1], [4, 3, 2]];
+const shapes = [[3, 5], [7], [1], [4, 3, 2], [1, 1], [0, 3], []];
 const ramp = (shape: readonly number[], value: (i: number) => number, dtype: Precision): Tensor =>
   tensor(
     Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => value(i)),
@@ -92,8 +92,35 @@ const read = (parameters: readonly Parameter[]) =>
 
 const adamw = { learningRate: 3e-3, betas: [0.9, 0.99], weightDecay: 0.1 } as const;
 const sgd = { learningRate: 1e-2, weightDecay: 0.05 };
+const lion = { learningRate: 1e-2, weightDecay: 0.1 };
+const adafactor = { learningRate: 0.1 };
 const isMatrix = ({ shape }: Parameter): boolean => shape.length > 1;
 const goldens: [name: string, make: (of: Parameter[]) => Optimizer, clipNorm?: number][] = [
+  ["adafactor", (of) => new Adafactor(of, adafactor)],
+  [
+    "adafactor_clipped",
+    (of) => new Adafactor(of, { ...adafactor, beta1: 0.9, weightDecay: 0.1 }),
+    0.5,
+  ],
+  [
+    "adafactor_groups",
+    (of) =>
+      new Adafactor(of, {
+        learningRate: 0.02,
+        scaleParameter: false,
+        weightDecay: 0.1,
+        decay: isMatrix,
+        learningRateScale: (parameter) => (isMatrix(parameter) ? 1 : 0.5),
+      }),
+  ],
+  [
+    "adafactor_relative",
+    (of) => new Adafactor(of, { relativeStep: true, clipThreshold: 0.7, decayRate: -0.6 }),
+  ],
+  [
+    "adafactor_warmup",
+    (of) => new Adafactor(of, { relativeStep: true, warmupInit: true, eps: [1e-3, 0.5] }),
+  ],
   ["adamw", (of) => new AdamW(of, adamw)],
   ["adamw_clipped", (of) => new AdamW(of, adamw), 0.5],
   [
@@ -105,13 +132,15 @@ const goldens: [name: string, make: (of: Parameter[]) => Optimizer, clipNorm?: n
         learningRateScale: (parameter) => (isMatrix(parameter) ? 1 : 0.5),
       }),
   ],
+  ["lion", (of) => new Lion(of, lion)],
+  ["lion_clipped", (of) => new Lion(of, lion), 0.5],
   ["sgd", (of) => new SGD(of, sgd)],
   ["sgd_momentum", (of) => new SGD(of, { ...sgd, momentum: 0.9 }), 1],
   ["sgd_nesterov", (of) => new SGD(of, { ...sgd, momentum: 0.9, nesterov: true })],
 ];
 for (const [name, make, clipNorm] of goldens)
   for (const dtype of ["float32", "float64"] as const)
-    test.serial(`${name} is PyTorch's, ${dtype}`, async (t) => {
+    test.serial(`${name} has the golden's numbers, ${dtype}`, async (t) => {
       const path = new URL("../golden/optimizers/steps.safetensors", import.meta.url).pathname;
       await using golden = await openSafetensors(path);
       const expected = async (key: string): Promise<number[]> => {
@@ -141,21 +170,22 @@ for (const [name, make] of goldens)
     await run(first, straight, "float32", [0, 1]);
 
     const path = join(tmpdir(), `user-llm-optimizer-${process.pid}.safetensors`);
-    const { tensors, steps } = first.state();
-    await saveSafetensors(path, tensors, { metadata: { steps: JSON.stringify(steps) } });
-    t.deepEqual(Object.keys(steps), ["layer.0", "layer.1", "layer.3"]);
+    await saveSafetensors(path, first.state());
+    t.false([...first.state().keys()].some((key) => key.startsWith("layer.2.")));
     const copies = straight.map(({ value }) => new Parameter(clone(value)));
     await run(first, straight, "float32", [1, 7]);
 
     const second = make(named(copies) as never);
     await using file = await openSafetensors(path);
     const loaded = await file.readAll();
-    second.loadState({ tensors: loaded, steps: JSON.parse(file.metadata.steps!) });
+    second.loadState(loaded);
     dispose(loaded.values());
     await rm(path);
     await run(second, copies, "float32", [1, 7]);
     t.deepEqual(await read(copies), await read(straight));
-    t.deepEqual(second.state().steps, first.state().steps);
+    t.deepEqual([...second.state().keys()], [...first.state().keys()]);
+    for (const [key, tensor] of second.state())
+      t.deepEqual(await tensor.data(), await first.state().get(key)!.data());
     dispose([first, second, ...straight, ...copies]);
   });
 
@@ -163,13 +193,15 @@ test.serial("a gradient that failed changes nothing, in no parameter", async (t)
   for (const make of [
     (of: Parameter[]) => new AdamW(of, { decay: isMatrix }),
     (of: Parameter[]) => new SGD(of, { momentum: 0.9 }),
+    (of: Parameter[]) => new Lion(of),
+    (of: Parameter[]) => new Adafactor(of, { learningRate: 0.1, beta1: 0.9 }),
   ])
     for (const clipNorm of [undefined, 1]) {
       const parameters = parametersOf("float32");
       const optimizer = make(parameters);
       await run(optimizer, parameters, "float32", [1, 2]);
       const values = await read(parameters);
-      const states = [...optimizer.state().tensors.values()];
+      const states = [...optimizer.state().values()];
       const state = await Promise.all(states.map((tensor) => tensor.data()));
 
       const gradients = gradientsOf(parameters, 1, "float32");
@@ -195,8 +227,8 @@ test.serial("parameters without a gradient keep value and state", async (t) => {
   const { gradientNorm } = optimizer.step(gradients, { gradientNorm: true });
   t.is(await gradientNorm!.item(), Math.fround(Math.sqrt(15)));
   t.deepEqual(await b.value.data(), untouched);
-  t.deepEqual([...optimizer.state().tensors.keys()], ["0.first", "0.second"]);
-  t.deepEqual(optimizer.state().steps, { "0": 1 });
+  t.deepEqual([...optimizer.state().keys()], ["0.first", "0.second", "0.step"]);
+  t.is(await optimizer.state().get("0.step")!.item(), 1);
   t.is(optimizer.step(new Map()).gradientNorm, undefined);
   const { gradientNorm: none } = optimizer.step(new Map(), { clipNorm: 1 });
   t.is(await none!.item(), 0);
@@ -250,14 +282,16 @@ test.serial("lists that do not match are refused", (t) => {
   const wide = tensor([1, 2, 3]);
   const double = tensor([1, 2], { dtype: "float64" });
   const view = reshape(b, [2]);
-  const scalars = tensor(new Float64Array(9).fill(0.5), { shape: [1, 9] });
-  const single = tensor(new Float32Array(9), { shape: [1, 9] });
+  const scalars = tensor(new Float64Array(7).fill(0.5), { shape: [1, 7] });
+  const single = tensor(new Float32Array(7), { shape: [1, 7] });
+  const count = tensor(0);
   const one = (given: Partial<Parameters<typeof adamwStep>[0]>) => () =>
     adamwStep({
       parameters: [a],
       gradients: [b],
       first: [c],
       second: [d],
+      steps: [count],
       scalars,
       rows: [0],
       ...given,
@@ -287,6 +321,13 @@ test.serial("lists that do not match are refused", (t) => {
       DTypeError,
       "adamw: first[0] is float64 and parameters[0] is float32; they must be the same",
     ],
+    [
+      one({ steps: [] }),
+      ShapeError,
+      "adamw: parameters and steps must be lists of the same length (1 vs 0)",
+    ],
+    [one({ steps: [wide] }), ShapeError, "adamw: steps [3] must have one element"],
+    [one({ steps: [double] }), DTypeError, "adamw: steps is float64, must be float32"],
     [one({ scalars: single }), DTypeError, "adamw: scalars is float32, must be float64"],
     [one({ rows: [1] }), UsageError, "adamw: rows must be a whole number from 0 to 0, got 1"],
     [
@@ -347,11 +388,11 @@ test.serial("lists that do not match are refused", (t) => {
           rows: [0],
         }),
       ShapeError,
-      "sgd: scalars [1, 9] must have 5 columns",
+      "sgd: scalars [1, 7] must have 5 columns",
     ],
   ];
   for (const [call, instanceOf, message] of refusals) t.throws(call, { instanceOf, message });
-  dispose([a, b, c, d, wide, double, view, scalars, single]);
+  dispose([a, b, c, d, wide, double, view, scalars, single, count]);
 });
 
 test.serial("a state that does not fit is refused, and nothing changes", async (t) => {
@@ -361,33 +402,54 @@ test.serial("a state that does not fit is refused, and nothing changes", async (
   const good = optimizer.state();
   const wide = tensor([1, 2, 3]);
   const double = tensor(new Float64Array(15), { shape: [3, 5] });
-  const refused = (change: Partial<OptimizerState>, message: string): void => {
-    t.throws(() => optimizer.loadState({ ...good, ...change }), {
+  const refused = (change: (state: Map<string, Tensor>) => void, message: string): void => {
+    const state = new Map(good);
+    change(state);
+    t.throws(() => optimizer.loadState(state), {
       instanceOf: CheckpointError,
       message: `AdamW: ${message}`,
     });
   };
-  const withTensor = (key: string, value: Tensor) => ({
-    tensors: new Map([...good.tensors, [key, value]]),
-  });
   refused(
-    { steps: { ...good.steps, other: 1 } },
-    'the state has "other", which is not a parameter here',
+    (state) => state.set("other.first", wide),
+    'the state has an unexpected tensor "other.first"',
+  );
+  refused((state) => state.set("0.third", wide), 'the state has an unexpected tensor "0.third"');
+  refused((state) => state.delete("0.first"), 'the state has no tensor "0.first"');
+  refused(
+    (state) => state.set("0.first", wide),
+    '"0.first" is float32 [3], must be float32 [3, 5]',
   );
   refused(
-    { steps: { ...good.steps, "0": 0.5 } },
-    'steps of "0" must be a whole number from 1 on, got 0.5',
+    (state) => state.set("0.first", double),
+    '"0.first" is float64 [3, 5], must be float32 [3, 5]',
   );
-  refused({ tensors: new Map() }, 'the state has no tensor "0.first"');
-  refused({ steps: {} }, 'the state has an unexpected tensor "0.first"');
-  refused(withTensor("0.first", wide), '"0.first" is float32 [3], its parameter float32 [3, 5]');
-  refused(
-    withTensor("0.first", double),
-    '"0.first" is float64 [3, 5], its parameter float32 [3, 5]',
-  );
+  refused((state) => state.set("0.step", wide), '"0.step" is float32 [3], must be float32 []');
   t.deepEqual(optimizer.state(), good);
-  optimizer.loadState({ tensors: new Map(), steps: {} });
-  t.deepEqual(optimizer.state().steps, {});
+
+  using factored = new Adafactor(parameters, { learningRate: 0.1 });
+  await run(factored, parameters, "float32", [1, 2]);
+  t.deepEqual(
+    [...factored.state()].slice(0, 5).map(([key, { shape }]) => [key, shape]),
+    [
+      ["0.row", [3]],
+      ["0.column", [5]],
+      ["0.step", []],
+      ["1.second", [7]],
+      ["1.step", []],
+    ],
+  );
+  t.deepEqual(factored.state().get("3.row")!.shape, [4, 3]);
+  t.deepEqual(factored.state().get("3.column")!.shape, [4, 2]);
+  const rows = new Map(factored.state()).set("0.row", factored.state().get("0.column")!);
+  t.throws(() => factored.loadState(rows), {
+    instanceOf: CheckpointError,
+    message: 'Adafactor: "0.row" is float32 [5], must be float32 [3]',
+  });
+  t.throws(() => optimizer.loadState(factored.state()), { instanceOf: CheckpointError });
+
+  optimizer.loadState(new Map());
+  t.is(optimizer.state().size, 0);
   dispose([optimizer, wide, double, ...parameters]);
 });
 
@@ -403,6 +465,30 @@ test.serial("numbers out of range are refused", (t) => {
   refused(
     () => new AdamW([parameter], { learningRate: -1 }),
     "AdamW: learningRate must be a finite number from 0 on, got -1",
+  );
+  refused(
+    () => new Lion([parameter], { betas: [1, 0.9] }),
+    "Lion: betas[0] must be in [0, 1), got 1",
+  );
+  refused(
+    () => new Adafactor([parameter], {}),
+    "Adafactor: give either learningRate or relativeStep",
+  );
+  refused(
+    () => new Adafactor([parameter], { learningRate: 1, relativeStep: true }),
+    "Adafactor: give either learningRate or relativeStep",
+  );
+  refused(
+    () => new Adafactor([parameter], { learningRate: 1, warmupInit: true }),
+    "Adafactor: warmupInit needs relativeStep",
+  );
+  refused(
+    () => new Adafactor([parameter], { learningRate: 1, decayRate: 0.8 }),
+    "Adafactor: decayRate must be in [-1, 0), got 0.8",
+  );
+  refused(
+    () => new Adafactor([parameter], { relativeStep: true }).step(new Map(), { learningRate: 1 }),
+    "Adafactor: relative steps have no learningRate",
   );
   refused(() => new AdamW([parameter, parameter]), 'AdamW: parameter "1" is given twice');
   refused(() => new SGD([parameter], { nesterov: true }), "SGD: nesterov needs a momentum above 0");

@@ -6,7 +6,14 @@ import { DTypeError, ShapeError, UsageError } from "../../src/errors.js";
 import { native } from "../../src/native.js";
 import { Linear } from "../../src/nn/index.js";
 import { adamwStep, cast, gather, multiply, sum } from "../../src/ops/index.js";
-import { AdamW, SGD, type StepOptions, type StepResult } from "../../src/optim/index.js";
+import {
+  Adafactor,
+  AdamW,
+  Lion,
+  SGD,
+  type StepOptions,
+  type StepResult,
+} from "../../src/optim/index.js";
 import { memory, type Tensor, tensor, tidy } from "../../src/tensor/index.js";
 
 new Linear(1, 1).dispose(); // makes the default generator, which lives on
@@ -21,7 +28,10 @@ interface Optimizer extends Disposable {
   step(gradients: Map<Parameter, Tensor>, options?: StepOptions): StepResult;
 }
 const optimizers: Record<string, (of: Parameter[]) => Optimizer> = {
+  Adafactor: (of) => new Adafactor(of, { learningRate: 0.1 }),
+  "Adafactor with momentum": (of) => new Adafactor(of, { learningRate: 0.1, beta1: 0.9 }),
   AdamW: (of) => new AdamW(of, { learningRate: 0.1 }),
+  Lion: (of) => new Lion(of, { learningRate: 0.1 }),
   SGD: (of) => new SGD(of, { learningRate: 0.1, weightDecay: 0.1 }),
   "SGD with momentum": (of) => new SGD(of, { learningRate: 0.1, momentum: 0.9 }),
 };
@@ -189,12 +199,14 @@ test.serial("shadows that do not fit are refused", (t) => {
   const other = cast(b!, "bfloat16");
   const wide = tensor([1, 2, 3], { dtype: "bfloat16" });
   const doubles = Array.from({ length: 4 }, () => tensor([1, 2], { dtype: "float64" }));
-  const scalars = tensor(new Float64Array(9).fill(0.5), { shape: [1, 9] });
+  const scalars = tensor(new Float64Array(7).fill(0.5), { shape: [1, 7] });
+  const counts = [0, 0].map((count) => tensor(count));
   const lists = {
     parameters: [a!, b!],
     gradients: [c!, d!],
     first: [e!, f!],
     second: [g!, h!],
+    steps: counts,
     scalars,
     rows: [0, 0],
   };
@@ -242,6 +254,7 @@ test.serial("shadows that do not fit are refused", (t) => {
         gradients: [doubles[1]!],
         first: [doubles[2]!],
         second: [doubles[3]!],
+        steps: [counts[0]!],
         rows: [0],
         shadows: [half],
         shadowOf: [0],
@@ -251,5 +264,5 @@ test.serial("shadows that do not fit are refused", (t) => {
     ],
   ];
   for (const [call, instanceOf, message] of refusals) t.throws(call, { instanceOf, message });
-  disposeAll([...live, ...doubles, half, other, wide, scalars]);
+  disposeAll([...live, ...doubles, half, other, wide, scalars, ...counts]);
 });

@@ -26,6 +26,19 @@ double gradient_factor(const double* row, const TensorRef& norm) {
   return clip > 1 ? scale : clip * scale;
 }
 
+void require_steps(const Infer& c, int list, int steps) {
+  if (c.list(steps).size() != c.list(list).size())
+    c.fail(c.name(list), " and ", c.name(steps), " must be lists of the same length (", c.list(list).size(), " vs ",
+           c.list(steps).size(), ")");
+  c.require_dtype(steps, {DType::kFloat32});
+  for (const TensorRef& t : c.list(steps))
+    if (t.count() != 1) c.fail(c.name(steps), " ", to_string(t.shape), " must have one element");
+}
+
+void count_steps(const Call& c, int steps) {
+  for (const TensorRef& t : c.list(steps)) ++*t.as<float>();
+}
+
 void require_shadows(const Infer& c, int list, int shadows, int shadow_of) {
   const auto parameters = c.list(list), copies = c.list(shadows);
   const auto owners = c.integers(shadow_of, 0, int64_t(parameters.size()) - 1);

@@ -1,7 +1,8 @@
 // What the optimizers have in common.
 //
 // Row r of `scalars` belongs to the tensors whose `rows` entry is r. Shadow k is the bfloat16 copy of parameter
-// `shadow_of[k]`; parameters without one are not in the list.
+// `shadow_of[k]`; parameters without one are not in the list. Steps are counted where they happen, so that a step
+// which a failed gradient prevents does not count.
 #pragma once
 #include "core/op.h"
 
@@ -16,6 +17,12 @@ void require_optimizer_scalars(const Infer& c, int list, int scalars, int norm, 
 // What gradients are multiplied with: their scale, and, given the norm of all unscaled gradients,
 // min(1, clip / (scaled norm + 1e-6)). A norm that is NaN makes it NaN, as PyTorch's.
 double gradient_factor(const double* row, const TensorRef& norm);
+
+// steps holds one float32 number for each parameter: exact up to 16,777,216, where it stays.
+void require_steps(const Infer& c, int list, int steps);
+// The number of the step that is being taken, from 1 on.
+inline double next_step(const Call& c, int steps, size_t i) { return double(*c.list(steps)[i].as<float>()) + 1; }
+void count_steps(const Call& c, int steps);
 
 // `shadow_of` ascends, and each shadow has the shape of its parameter, which is float32.
 void require_shadows(const Infer& c, int list, int shadows, int shadow_of);

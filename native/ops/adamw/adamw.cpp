@@ -9,28 +9,29 @@
 namespace userllm {
 namespace {
 
-enum In { kParameters, kGradients, kFirst, kSecond, kShadows, kScalars, kNorm };
+enum In { kParameters, kGradients, kFirst, kSecond, kSteps, kShadows, kScalars, kNorm };
 enum Attribute { kRows, kShadowOf };
-enum Column { kBeta1 = kFirstOwnColumn, kBeta2, kEps, kCorrection1, kCorrection2, kColumns };
+enum Column { kBeta1 = kFirstOwnColumn, kBeta2, kEps, kColumns };
 
 void infer(Infer& c) {
   require_one_float_dtype(c, kParameters);
   for (const int i : {kGradients, kFirst, kSecond}) require_same_list(c, kParameters, i);
+  require_steps(c, kParameters, kSteps);
   require_shadows(c, kParameters, kShadows, kShadowOf);
-  require_no_shared_memory(c, {kParameters, kFirst, kSecond, kShadows}, {kGradients, kScalars, kNorm});
+  require_no_shared_memory(c, {kParameters, kFirst, kSecond, kSteps, kShadows}, {kGradients, kScalars, kNorm});
   require_optimizer_scalars(c, kParameters, kScalars, kNorm, kRows, kColumns);
   c.scratch(TensorList::scratch_bytes(c.list(kParameters)));
 }
 
-AdamWNumbers numbers_of(const double* row, const TensorRef& norm) {
+AdamWNumbers numbers_of(const double* row, const TensorRef& norm, double step) {
   return {
       .gradient_factor = gradient_factor(row, norm),
       .keep = 1 - row[kLearningRate] * row[kWeightDecay],
       .beta1 = row[kBeta1],
       .beta2 = row[kBeta2],
       .eps = row[kEps],
-      .step_size = row[kLearningRate] / row[kCorrection1],
-      .root_scale = 1 / std::sqrt(row[kCorrection2]),
+      .step_size = row[kLearningRate] / (1 - std::pow(row[kBeta1], step)),
+      .root_scale = 1 / std::sqrt(1 - std::pow(row[kBeta2], step)),
   };
 }
 
@@ -41,11 +42,12 @@ template <class T, class Step> void adamw(Call& c, Step step) {
   const TensorList list(parameters, c.scratch<int64_t>());
   list.for_pieces([&](int64_t, size_t i, int64_t from, int64_t count) {
     const double* row = c.in(kScalars).as<double>() + int64_t(c.numbers(kRows)[i]) * kColumns;
-    const AdamWNumbers numbers = numbers_of(row, c.in(kNorm));
+    const AdamWNumbers numbers = numbers_of(row, c.in(kNorm), next_step(c, kSteps, i));
     step(parameters[i].as<T>() + from, gradients[i].as<T>() + from, first[i].as<T>() + from, second[i].as<T>() + from,
          count, &numbers);
     shadows.update(parameters[i], i, from, count);
   });
+  count_steps(c, kSteps);
 }
 
 void adamw_cpu(Call& c) {
@@ -57,7 +59,7 @@ void adamw_cpu(Call& c) {
 
 const Register op{{
     .name = "adamw",
-    .inputs = {"parameters*", "gradients*", "first*", "second*", "shadows*", "scalars", "norm?"},
+    .inputs = {"parameters*", "gradients*", "first*", "second*", "steps*", "shadows*", "scalars", "norm?"},
     .attributes = {"rows*", "shadow_of*"},
     .infer = infer,
     .cpu = adamw_cpu,
@@ -67,7 +69,7 @@ const Register op{{
           for (const TensorRef& t : c.list(kParameters)) elements += double(t.count()), bytes += double(t.bytes());
           return Work{14 * elements, 7 * bytes + double(Shadows(c, kShadows, kShadowOf).bytes())};
         },
-    .mutates = {kParameters, kFirst, kSecond, kShadows},
+    .mutates = {kParameters, kFirst, kSecond, kSteps, kShadows},
     .on_fault = OnFault::kKeep,
 }};
 

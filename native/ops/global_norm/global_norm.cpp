@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/op.h"
+#include "devices/cpu/sum_of_squares.simd.h"
 #include "devices/cpu/tensor_list.h"
 #include "ops/global_norm/global_norm.simd.h"
 

@@ -3,10 +3,6 @@
 
 namespace userllm {
 
-// Sum of x^2, in double: no finite float32 overflows it.
-SIMD_DECLARE(double, sum_of_squares_f32, (const float* x, int64_t n))
-SIMD_DECLARE(double, sum_of_squares_f64, (const double* x, int64_t n))
-
 // y = x * factor.
 SIMD_DECLARE(void, multiply_f32, (const float* x, float* y, int64_t n, double factor))
 SIMD_DECLARE(void, multiply_f64, (const double* x, double* y, int64_t n, double factor))
