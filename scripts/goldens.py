@@ -291,6 +291,11 @@ GOLDENS = {
         ),
         "rotary, interleaved": (attention_inputs(1, 5, 7, 2, 2, 8, 8), turned_attention("interleaved"), ATTENDED),
         "rotary, half": (attention_inputs(1, 7, 7, 2, 2, 8, 8), turned_attention("half", visible(7, 7)), ATTENDED),
+        "seventy keys": (
+            attention_inputs(1, 5, 70, 2, 1, 4),
+            lambda q, k, v, *_: attention(q, k, v, visible(5, 70, 60)),
+            ATTENDED,
+        ),
         "sixty-five": (
             attention_inputs(1, 65, 65, 1, 1, 4),
             lambda q, k, v, *_: attention(q, k, v, is_causal=True),
@@ -346,7 +351,6 @@ GOLDENS = {
             ["logits"],
         ),
     },
-<<<<<<< HEAD
     "swiglu": {
         "sixty-three": ({"x": normal(5, 126, scale=3)}, lambda x: F.silu(x[:, :63]) * x[:, 63:]),
     },
@@ -358,7 +362,7 @@ GOLDENS = {
     },
     "geglu_pair": {
         "seven": ({"gate": normal(2, 3, 7, scale=3), "up": normal(2, 3, 7)}, lambda gate, up: gelu(gate) * up),
-=======
+    },
     "linear_cross_entropy": {
         "ignored rows": linear_cross_entropy_case(
             lambda x, weight, bias, targets, weights, shares: F.cross_entropy(x @ weight.T, targets.long()),
@@ -414,7 +418,6 @@ GOLDENS = {
             ),
             (2, 3), 4, 7, [[1, -100, 6], [0, 3, 3]], [],
         ),
->>>>>>> bb44b80 (Add linearCrossEntropy, the softmax loss without the logits)
     },
     "layer_norm": {
         "seven": (

@@ -170,6 +170,37 @@ SIMD_INLINE VecD exp_of(VecD x) {
   return x;
 }
 
+// 2^x for x <= 0, within 1 ulp; below the smallest normal number zero. The softmax of scores that carry the factor
+// log2 e takes three instructions less a vector than with exp_of.
+SIMD_INLINE VecF exp2_of(VecF x) {
+#if defined(USER_LLM_ISA_AVX512)
+  const VecF whole = _mm512_maskz_roundscale_ps(0xffff, x, 0);
+#else
+  const VecI hidden = x < -126.0f;
+  x = hidden ? VecF{} : x;
+  const VecF shifted = x + 12582912.0f, whole = shifted - 12582912.0f;  // 1.5 * 2^23, as in exp_of
+#endif
+  const VecF r = x - whole;
+  VecF p = splat(1.5353362e-4f);  // minimax of the relative error, |r| <= 1/2
+  p = p * r + 1.3398874e-3f;
+  p = p * r + 9.618437e-3f;
+  p = p * r + 5.5503324e-2f;
+  p = p * r + 2.4022648e-1f;
+  p = p * r + 6.931472e-1f;
+  p = p * r + 1.0f;
+#if defined(USER_LLM_ISA_AVX512)
+  const __mmask16 seen = _mm512_cmp_ps_mask(x, splat(-126.0f), _CMP_NLT_UQ);
+  return _mm512_maskz_scalef_ps(seen, p, whole);
+#else
+  const VecF power = (VecF)(((VecI)shifted - 0x4b400000 + 127) << 23);
+  return hidden ? VecF{} : p * power;
+#endif
+}
+SIMD_INLINE VecD exp2_of(VecD x) {
+  for (int i = 0; i < kLanes<double>; ++i) x[i] = __builtin_exp2(x[i]);
+  return x;
+}
+
 // tanh x: Cephes' polynomial below 0.625, 1 - 2 / (e^2|x| + 1) above.
 SIMD_INLINE VecF tanh_of(VecF x) {
   const VecF a = x < 0 ? -x : x, z = x * x;

@@ -9,6 +9,7 @@
 #include "core/op.h"
 #include "devices/cpu/thread_pool.h"
 #include "ops/attention/attention.simd.h"
+#include "ops/attention/blocked.simd.h"
 #include "ops/attention/general.simd.h"
 
 namespace userllm {
@@ -60,6 +61,7 @@ struct Layout {
     const Shape& query = c.in(kQuery).shape;
     heads = c.integer(kHeads);
     kv_heads = c.integer(kKvHeads);
+    group = heads / kv_heads;
     width = query[-1];
     own_keys = c.flag(kPacked) && !c.in(kKey);
     ragged_queries = bool(c.in(kQueryOffsets));
@@ -75,7 +77,7 @@ struct Layout {
     key_stride = own_keys ? query_stride : kv_heads * width;
   }
 
-  int64_t heads, kv_heads, width, batch;
+  int64_t heads, kv_heads, group, width, batch;  // group: query heads of a key head
   bool own_keys, ragged_queries, ragged_keys, gathered;
   int64_t query_tokens, query_slots;  // slots of a dense sequence
   int64_t key_tokens, key_slots;
@@ -173,20 +175,80 @@ Shape result_shape(const Layout& layout, const Shape& query) { return query.with
 // ---- work ----
 
 // A path through attention, for the lengths it suits. A unit of forward work is a block of queries of one head, or of
-// all heads that share a key head.
+// all heads that share a key head; of backward work, a key head, or a run of its keys.
 template <class T> struct Path {
   void (*forward)(const AttentionRules<T>&, const AttentionHead<T>&, int64_t group);
   void (*backward)(const AttentionRules<T>&, const AttentionHead<T>&, int64_t group);
   int64_t query_block;
   bool takes_group;
+  bool splits_keys;
 };
 
-Path<float> path_of(float, int64_t queries, int64_t keys, int64_t width) {
-  return {SIMD_CALL(attention_general_f32), SIMD_CALL(attention_general_backward_f32), 64, false};
+constexpr int64_t kShort = 64;  // what is longer is blocked
+
+// Query heads of a key head that a blocked unit takes together: with more, each of them has rows enough.
+constexpr int64_t kMostGroup = 32;
+
+template <class T> Path<T> path_of(const Layout& layout, int64_t queries, int64_t keys, int64_t blocked_rows) {
+  constexpr bool kFloat = sizeof(T) == 4;
+  if (queries > kShort || keys > kShort) {
+    const bool takes_group = layout.group <= kMostGroup;
+    const int64_t query_block = takes_group ? std::max<int64_t>(blocked_rows / layout.group, 1) : blocked_rows;
+    if constexpr (kFloat)
+      return {SIMD_CALL(attention_blocked_f32), SIMD_CALL(attention_blocked_backward_f32), query_block, takes_group,
+              true};
+    else
+      return {SIMD_CALL(attention_blocked_f64), SIMD_CALL(attention_blocked_backward_f64), query_block, takes_group,
+              true};
+  }
+  if constexpr (kFloat)
+    return {SIMD_CALL(attention_general_f32), SIMD_CALL(attention_general_backward_f32), kShort, false, false};
+  else
+    return {SIMD_CALL(attention_general_f64), SIMD_CALL(attention_general_backward_f64), kShort, false, false};
 }
-Path<double> path_of(double, int64_t queries, int64_t keys, int64_t width) {
-  return {SIMD_CALL(attention_general_f64), SIMD_CALL(attention_general_backward_f64), 64, false};
+
+// Rows (queries of a key head) of a blocked unit: fewer where there would be few units.
+int64_t blocked_rows_of(const Layout& layout) {
+  int64_t rows = kBlockedRows;
+  while (rows > 64 && layout.query_tokens * layout.heads < 32 * rows) rows /= 2;
+  return rows;
 }
+
+// Runs that the keys of a head are split into for their gradients, where heads alone are few units. A run has its own
+// sums for the gradient of the queries.
+int64_t key_runs_of(const Layout& layout) {
+  const int64_t heads = layout.batch * layout.kv_heads,
+                keys = layout.ragged_keys ? layout.key_tokens : layout.key_slots;
+  if (layout.gathered || heads == 0) return 1;  // rows may come twice
+  return std::clamp<int64_t>(std::min((keys + kBackwardKeys - 1) / kBackwardKeys, 16 / heads), 1, 4);
+}
+
+// Where the parts of a call's scratch lie, in bytes.
+template <class T> struct Scratch {
+  Scratch(const Layout& layout, bool backward) {
+    constexpr bool kFloat = sizeof(T) == 4;
+    slots = aligned(size_t(layout.batch) * sizeof(Sequence));
+    const bool may_be_long =
+        layout.ragged_queries || layout.ragged_keys || layout.query_slots > kShort || layout.key_slots > kShort;
+    int64_t elements = 0;
+    if (may_be_long && backward)
+      elements = kFloat ? SIMD_CALL(attention_blocked_backward_scratch_f32)(layout.width)
+                        : SIMD_CALL(attention_blocked_backward_scratch_f64)(layout.width);
+    else if (may_be_long)
+      elements = kFloat ? SIMD_CALL(attention_blocked_scratch_f32)(layout.width)
+                        : SIMD_CALL(attention_blocked_scratch_f64)(layout.width);
+    slot = aligned(size_t(elements) * sizeof(T));
+    query_grads = slots + size_t(thread_count()) * slot;
+    bytes = query_grads;
+    if (backward)
+      bytes += size_t(key_runs_of(layout) - 1) * size_t(layout.query_tokens * layout.heads * layout.width) * sizeof(T);
+  }
+  static size_t aligned(size_t n) { return (n + 63) / 64 * 64; }
+
+  size_t slots, slot;  // of the tasks under way
+  size_t query_grads;  // [runs but the first, query_tokens, heads, width]
+  size_t bytes;
+};
 
 template <class T> void zero_tokens(T* first, int64_t stride, int64_t begin, int64_t end, int64_t width) {
   if (first)
@@ -194,7 +256,8 @@ template <class T> void zero_tokens(T* first, int64_t stride, int64_t begin, int
 }
 
 template <class T> struct Attention {
-  explicit Attention(Call& call) : c(call), layout(call), sequences(call.scratch<Sequence>()) {
+  Attention(Call& call, bool backward)
+      : c(call), layout(call), scratch(layout, backward), sequences(call.scratch<Sequence>()) {
     rules.width = layout.width;
     rules.scale = T(c.number(kScale));
     rules.soft_cap = T(c.number(kSoftCap));
@@ -320,14 +383,15 @@ template <class T> struct Attention {
     }
     int64_t grain = grain_of(work, units);
     if (layout.batch >= kManySequences) grain = std::max(grain, units / layout.batch);
-    parallel_ranges(units, grain, [&](int64_t begin, int64_t end) {
+    each_task(units, grain, [&](int64_t begin, int64_t end, T* task_scratch) {
       int64_t b = sequence_of(begin);
       for (int64_t unit = begin; unit < end; ++unit) {
         while (b + 1 < layout.batch && sequences[b + 1].first_unit <= unit) ++b;
         const Sequence& s = sequences[b];
         const Units of(*this, s);
         const int64_t h = (unit - s.first_unit) / of.blocks * of.heads, block = (unit - s.first_unit) % of.blocks;
-        AttentionHead<T> head = head_of(s, b, h / group, h);
+        AttentionHead<T> head = head_of(s, b, h / layout.group, h);
+        head.scratch = task_scratch;
         head.result = result + (s.first_query * heads + h) * width;
         if (log_sum_exp) head.log_sum_exp = log_sum_exp + s.first_query * heads + h;
         if (block == 0) {
@@ -345,8 +409,8 @@ template <class T> struct Attention {
   // The units of a sequence's forward work: `blocks` for each set of `heads` query heads.
   struct Units {
     Units(const Attention& a, const Sequence& s)
-        : path(path_of(T(), s.queries, s.keys, a.layout.width)),
-          heads(path.takes_group ? a.group : 1),
+        : path(a.path_of_sequence(s)),
+          heads(path.takes_group ? a.layout.group : 1),
           blocks(std::max<int64_t>((s.queries + path.query_block - 1) / path.query_block, 1)),
           sets(a.layout.heads / heads) {}
     int64_t count() const { return sets * blocks; }
@@ -354,6 +418,16 @@ template <class T> struct Attention {
     Path<T> path;
     int64_t heads, blocks, sets;
   };
+
+  Path<T> path_of_sequence(const Sequence& s) const { return path_of<T>(layout, s.queries, s.keys, blocked_rows); }
+
+  // Calls body(first unit, end, scratch) for tasks of `grain` units.
+  template <class Body> void each_task(int64_t units, int64_t grain, const Body& body) const {
+    parallel_with_slots((units + grain - 1) / grain, [&](int64_t task, int64_t slot) {
+      body(task * grain, std::min((task + 1) * grain, units),
+           reinterpret_cast<T*>(c.scratch<char>() + scratch.slots + size_t(slot) * scratch.slot));
+    });
+  }
 
   // Units of one task: about kWork multiply-adds.
   int64_t grain_of(double work, int64_t units) const { return int64_t(kWork * double(units) / (work + 1)) + 1; }
@@ -373,22 +447,53 @@ template <class T> struct Attention {
     for (int64_t b = 0; b < layout.batch; ++b)
       work += 3 * double(sequences[b].queries) * double(sequences[b].keys) * double(layout.heads * layout.width);
     // Sequences may share rows: all that add to a head of them are one unit then, in order.
-    const int64_t units = layout.gathered ? layout.kv_heads : layout.batch * layout.kv_heads;
+    const int64_t units = layout.gathered ? layout.kv_heads : layout.batch * layout.kv_heads * runs;
     int64_t grain = grain_of(work, units);
     if (layout.batch >= kManySequences && !layout.gathered) grain = std::max(grain, layout.kv_heads);
-    parallel_ranges(units, grain, [&](int64_t begin, int64_t end) {
+    each_task(units, grain, [&](int64_t begin, int64_t end, T* task_scratch) {
       for (int64_t unit = begin; unit < end; ++unit)
         if (layout.gathered)
-          for (int64_t b = 0; b < layout.batch; ++b) backward_of(b, unit);
+          for (int64_t b = 0; b < layout.batch; ++b) backward_of(b, unit, 0, task_scratch);
         else
-          backward_of(unit / layout.kv_heads, unit % layout.kv_heads);
+          backward_of(unit / runs / layout.kv_heads, unit / runs % layout.kv_heads, unit % runs, task_scratch);
+    });
+    if (runs > 1 && c.out(0).data) add_runs();
+  }
+
+  int64_t runs_of(const Sequence& s) const {
+    if (!path_of_sequence(s).splits_keys) return 1;
+    return std::clamp<int64_t>((s.keys + kBackwardKeys - 1) / kBackwardKeys, 1, runs);
+  }
+
+  // What run `run` gives to the gradient of the queries, as [query_tokens, heads, width]. The first run writes the
+  // gradient itself.
+  T* query_grad_of(int64_t run) const {
+    return reinterpret_cast<T*>(c.scratch<char>() + scratch.query_grads) +
+           (run - 1) * layout.query_tokens * layout.heads * layout.width;
+  }
+
+  void add_runs() {
+    const int64_t width = layout.heads * layout.width;
+    parallel_ranges(layout.query_tokens, 16, [&](int64_t begin, int64_t end) {
+      for (int64_t b = 0; b < layout.batch; ++b) {
+        const Sequence& s = sequences[b];
+        const int64_t last = std::min(end, s.first_query + s.queries), all = runs_of(s);
+        for (int64_t token = std::max(begin, s.first_query); token < last; ++token)
+          for (int64_t run = 1; run < all; ++run) {
+            T* sum = c.out(0).as<T>() + token * layout.query_stride;
+            const T* part = query_grad_of(run) + token * width;
+            for (int64_t i = 0; i < width; ++i) sum[i] += part[i];
+          }
+      }
     });
   }
 
-  // The gradients of a key head and of its query heads.
-  void backward_of(int64_t b, int64_t kv_head) {
+  // The gradients of a run of a key head, and of its query heads.
+  void backward_of(int64_t b, int64_t kv_head, int64_t run, T* task_scratch) {
     const Sequence& s = sequences[b];
-    const int64_t width = layout.width, heads = layout.heads, kv_heads = layout.kv_heads;
+    const int64_t all_runs = runs_of(s);
+    if (run >= all_runs) return;
+    const int64_t width = layout.width, heads = layout.heads, kv_heads = layout.kv_heads, group = layout.group;
     const int64_t h = kv_head * group;
     AttentionHead<T> head = head_of(s, b, kv_head, h);
     const int64_t at = (s.first_query * heads + h) * width;
@@ -407,6 +512,16 @@ template <class T> struct Attention {
       if (T* first = c.out(1).as<T>()) head.key_grad = first + offset;
       if (T* first = c.out(2).as<T>()) head.value_grad = first + offset;
     }
+    const int64_t parts = (s.keys + kBackwardKeys - 1) / kBackwardKeys;
+    head.first_key = parts * run / all_runs * kBackwardKeys;
+    head.end_key = std::min(parts * (run + 1) / all_runs * kBackwardKeys, s.keys);
+    head.scratch = task_scratch;
+    if (run > 0) {
+      if (head.query_grad) head.query_grad = query_grad_of(run) + at;
+      head.query_grad_stride = heads * width;
+      path_of_sequence(s).backward(rules, head, group);
+      return;
+    }
     zero_tokens(head.query_grad, head.query_grad_stride, s.queries, s.query_slots, group * width);
     if (!layout.gathered) {
       zero_tokens(head.key_grad, head.key_grad_stride, s.keys, s.key_slots, width);
@@ -417,14 +532,16 @@ template <class T> struct Attention {
       zero_tokens(first, layout.query_stride, 0, s.query_slots, width);
       zero_tokens(first + kv_heads * width, layout.query_stride, 0, s.query_slots, width);
     }
-    path_of(T(), s.queries, s.keys, width).backward(rules, head, group);
+    path_of_sequence(s).backward(rules, head, group);
   }
 
   Call& c;
   const Layout layout;
-  const int64_t group = layout.heads / layout.kv_heads;  // query heads of a key head
+  const Scratch<T> scratch;
   AttentionRules<T> rules;
   Sequence* const sequences;
+  const int64_t blocked_rows = blocked_rows_of(layout);
+  const int64_t runs = key_runs_of(layout);  // backward
   bool offsets_fit = true;
 };
 
@@ -443,7 +560,8 @@ void infer(Infer& c) {
   const Shape result = result_shape(layout, c.shape(kQuery));
   c.output(0, c.in(kQuery).dtype, result);
   c.output(1, c.in(kQuery).dtype, result.without(-1));
-  c.scratch(size_t(layout.batch) * sizeof(Sequence));
+  c.scratch(c.in(kQuery).dtype == DType::kFloat64 ? Scratch<double>(layout, false).bytes
+                                                  : Scratch<float>(layout, false).bytes);
 }
 
 const Register op{{
@@ -454,7 +572,8 @@ const Register op{{
     .infer = infer,
     .cpu =
         [](Call& c) {
-          c.in(kQuery).dtype == DType::kFloat64 ? Attention<double>(c).forward() : Attention<float>(c).forward();
+          c.in(kQuery).dtype == DType::kFloat64 ? Attention<double>(c, false).forward()
+                                                : Attention<float>(c, false).forward();
         },
     .work = [](const Call& c) { return work_of(c, 2); },
 }};
@@ -478,7 +597,8 @@ void infer(Infer& c) {
     c.output(1, c.in(kQuery).dtype, c.shape(kKey));
     c.output(2, c.in(kQuery).dtype, c.shape(kValue));
   }
-  c.scratch(size_t(layout.batch) * sizeof(Sequence));
+  c.scratch(c.in(kQuery).dtype == DType::kFloat64 ? Scratch<double>(layout, true).bytes
+                                                  : Scratch<float>(layout, true).bytes);
 }
 
 std::vector<std::string> inputs() {
@@ -495,7 +615,8 @@ const Register op{{
     .infer = infer,
     .cpu =
         [](Call& c) {
-          c.in(kQuery).dtype == DType::kFloat64 ? Attention<double>(c).backward() : Attention<float>(c).backward();
+          c.in(kQuery).dtype == DType::kFloat64 ? Attention<double>(c, true).backward()
+                                                : Attention<float>(c, true).backward();
         },
     .work = [](const Call& c) { return work_of(c, 5); },
 }};

@@ -60,6 +60,9 @@ template <class T> struct AttentionHead {
   const T* grad;  // strides as the result's
   T *query_grad, *key_grad, *value_grad;
   int64_t query_grad_stride, key_grad_stride, value_grad_stride;
+  int64_t first_key, end_key;  // whose gradients are asked for, of a path that splits keys
+
+  T* scratch;  // of the task, for paths that want some
 };
 
 template <class T> static inline AttentionHead<T> next_head(AttentionHead<T> head, int64_t width) {
