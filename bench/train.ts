@@ -7,7 +7,6 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import {
   AdamW,
   add,
-  causalMask,
   crossEntropy,
   Embedding,
   LayerNorm,
@@ -32,14 +31,16 @@ const items = 9742;
 class Encoder extends Module {
   readonly items = new Embedding(items, width);
   readonly positions = new Embedding(length, width);
-  readonly blocks = Array.from({ length: 2 }, () => new TransformerBlock(width, { heads: 8 }));
+  readonly blocks = Array.from(
+    { length: 2 },
+    () => new TransformerBlock(width, { heads: 8, causal: true }),
+  );
   readonly norm = new LayerNorm(width);
   readonly head = new Linear(width, items, { bias: false });
 
   loss(ids: Tensor, targets: Tensor, places: Tensor): Tensor {
-    const mask = causalMask(length);
     let x = add(this.items.forward(ids), this.positions.forward(places));
-    for (const block of this.blocks) x = block.forward(x, mask);
+    for (const block of this.blocks) x = block.forward(x);
     return crossEntropy(this.head.forward(this.norm.forward(x)), targets);
   }
 }

@@ -1,79 +1,126 @@
 import { ShapeError, UsageError } from "../errors.js";
-import { matmul, reshape, softmax, transpose, where } from "../ops/index.js";
+import { reshape, selfAttention } from "../ops/index.js";
 import { formatShape, type Tensor } from "../tensor/tensor.js";
 import { Dropout } from "./dropout.js";
-import type { InitOptions } from "./init.js";
-import { Linear } from "./linear.js";
+import { Linear, type LinearLayerOptions } from "./linear.js";
 import { Module } from "./module.js";
+import type { RotaryEmbedding } from "./rotary.js";
 
-export interface MultiHeadAttentionOptions extends InitOptions {
-  /** Must divide the width. */
+/** How a layer attends, whatever it attends to. */
+export interface AttentionLayerOptions extends LinearLayerOptions {
   heads: number;
-  /** On the attention probabilities. Default: 0. */
+  /** Heads of keys and values, each shared by `heads / kvHeads` query heads. Default: `heads`. */
+  kvHeads?: number | undefined;
+  /** Default: the width divided by `heads`, which must divide it then. */
+  headWidth?: number | undefined;
+  /** Multiplies the scores. Default: 1/√headWidth. */
+  scale?: number | undefined;
+  /** Limits the scores to ±softCap: `softCap · tanh(score / softCap)`. Default: no limit. */
+  softCap?: number | undefined;
+  /** On the attention probabilities and after the output projection. Default: 0. */
   dropout?: number;
-  /** Whether the projections have biases. Default: true. */
-  bias?: boolean;
+}
+
+export interface MultiHeadAttentionOptions extends AttentionLayerOptions {
+  /** Whether a position sees only itself and earlier ones. Default: false. */
+  causal?: boolean | undefined;
+  /** How many positions one sees, itself included, looking back (and, unless causal, ahead). Default: all. */
+  window?: number | undefined;
+  /** Turns queries and keys by their positions; layers may share it. Default: none. */
+  rotary?: RotaryEmbedding | undefined;
+}
+
+/** Which positions of a batch are real. */
+export interface SequenceOptions {
+  /** Positions in use of each sequence of a padded batch: `[batch]`, int32. Padding gives zeros to the projection. */
+  lengths?: Tensor | undefined;
+  /** Where each sequence begins in `x [tokens, width]`, and the end: `[batch + 1]`, int32, on the device. */
+  offsets?: Tensor | undefined;
+}
+
+export interface MultiHeadAttentionInputs extends SequenceOptions {
+  /** Added to the result: the shape of `x`. */
+  residual?: Tensor | undefined;
 }
 
 /**
- * Multi-head self-attention, composed of separate ops.
+ * Multi-head self-attention.
  *
- *     softmax(query · keyᵀ / √headWidth) · value        per head
+ *     softmax(scale · query · keyᵀ) · value        per head
  *
  * @see Vaswani et al., "Attention is all you need", arXiv:1706.03762
  */
 export class MultiHeadAttention extends Module {
   readonly heads: number;
-  readonly query: Linear;
-  readonly key: Linear;
-  readonly value: Linear;
+  readonly kvHeads: number;
+  readonly headWidth: number;
+  /** Query heads, key heads, value heads: `[(heads + 2 kvHeads) · headWidth, width]`. */
+  readonly qkv: Linear;
   readonly output: Linear;
   readonly dropout: Dropout;
+  readonly rotary: RotaryEmbedding | undefined;
+  readonly #options: Pick<MultiHeadAttentionOptions, "causal" | "window" | "scale" | "softCap">;
 
   constructor(
     readonly width: number,
-    { heads, dropout = 0, ...linear }: MultiHeadAttentionOptions,
+    options: MultiHeadAttentionOptions,
   ) {
     super();
-    if (!(Number.isInteger(heads) && heads > 0 && width % heads === 0))
-      throw new UsageError(`MultiHeadAttention: heads ${heads} must divide width ${width}`);
+    const { dropout = 0, causal, window, scale, softCap, rotary } = options;
+    const { heads, kvHeads, headWidth } = headsOf("MultiHeadAttention", width, options);
     this.heads = heads;
-    this.query = new Linear(width, width, linear);
-    this.key = new Linear(width, width, linear);
-    this.value = new Linear(width, width, linear);
-    this.output = new Linear(width, width, linear);
-    this.dropout = new Dropout(dropout, linear.generator);
+    this.kvHeads = kvHeads;
+    this.headWidth = headWidth;
+    this.qkv = new Linear(width, (heads + 2 * kvHeads) * headWidth, options);
+    this.output = new Linear(heads * headWidth, width, options);
+    this.dropout = new Dropout(dropout, options.generator);
+    this.rotary = rotary;
+    this.#options = { causal, window, scale, softCap };
   }
 
   /**
-   * @param x    `[batch, length, width]`
-   * @param mask 1 lets a query see a key, 0 hides it: `[length, length]` or anything that broadcasts to
-   *             `[batch, heads, length, length]`, uint8. See {@link causalMask}. Every query must see a key.
-   * @returns    `[batch, length, width]`
+   * @param x `[batch, length, width]`, or `[tokens, width]` with `offsets`
+   * @returns the shape of `x`
    */
-  forward(x: Tensor, mask?: Tensor): Tensor {
-    if (x.rank !== 3 || x.shape[2] !== this.width)
+  forward(x: Tensor, { lengths, offsets, residual }: MultiHeadAttentionInputs = {}): Tensor {
+    if (x.rank !== (offsets ? 2 : 3) || x.shape.at(-1) !== this.width)
       throw new ShapeError(
-        `MultiHeadAttention: x must be [batch, length, ${this.width}], got ${formatShape(x.shape)}`,
+        `MultiHeadAttention: x must be ${offsets ? "[tokens" : "[batch, length"}, ${this.width}], got ${formatShape(x.shape)}`,
       );
-    const query = this.#split(this.query.forward(x));
-    const key = this.#split(this.key.forward(x));
-    const value = this.#split(this.value.forward(x));
-    const scores = matmul(query, key, {
-      transposeB: true,
-      scale: 1 / Math.sqrt(this.width / this.heads),
+    const lead = x.shape.slice(0, -1);
+    const packed = reshape(this.qkv.forward(x), [
+      ...lead,
+      this.heads + 2 * this.kvHeads,
+      this.headWidth,
+    ]);
+    const attended = selfAttention(packed, {
+      ...this.#options,
+      heads: this.heads,
+      lengths,
+      offsets,
+      rotary: this.rotary && { table: this.rotary.table(lead.at(-1)!), style: this.rotary.style },
+      dropout: this.dropout.active ? this.dropout.p : 0,
+      generator: this.dropout.generator,
     });
-    const weights = this.dropout.forward(softmax(mask ? where(mask, scores, -Infinity) : scores));
-    const attended = transpose(matmul(weights, value), [0, 2, 1, 3]);
-    return this.output.forward(reshape(attended, x.shape));
-  }
-
-  /** `[batch, length, width]` → `[batch, heads, length, headWidth]` */
-  #split(x: Tensor): Tensor {
-    const [batch, length] = x.shape as [number, number, number];
-    return transpose(
-      reshape(x, [batch, length, this.heads, this.width / this.heads]),
-      [0, 2, 1, 3],
+    return this.dropout.after(
+      this.output,
+      reshape(attended, [...lead, this.heads * this.headWidth]),
+      residual,
     );
   }
+}
+
+/** The numbers of heads and their width, checked. */
+export function headsOf(
+  layer: string,
+  width: number,
+  { heads, kvHeads = heads, headWidth = width / heads }: AttentionLayerOptions,
+): { heads: number; kvHeads: number; headWidth: number } {
+  const isCount = (value: number) => Number.isInteger(value) && value > 0;
+  if (!isCount(heads)) throw new UsageError(`${layer}: heads must be a whole number, got ${heads}`);
+  if (!isCount(headWidth))
+    throw new UsageError(`${layer}: heads ${heads} must divide width ${width}`);
+  if (!isCount(kvHeads) || heads % kvHeads !== 0)
+    throw new UsageError(`${layer}: kvHeads ${kvHeads} must divide heads ${heads}`);
+  return { heads, kvHeads, headWidth };
 }

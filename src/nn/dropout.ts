@@ -1,6 +1,7 @@
 import { UsageError } from "../errors.js";
-import { dropout, type Generator } from "../ops/index.js";
+import { add, dropout, type Generator } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
+import type { Linear } from "./linear.js";
 import { Module } from "./module.js";
 
 /** While training, zeroes elements with probability `p` and scales the others by 1/(1-p). */
@@ -15,8 +16,20 @@ export class Dropout extends Module {
       throw new UsageError(`Dropout: p must be at least 0 and below 1, got ${p}`);
   }
 
+  /** Whether it changes anything now. */
+  get active(): boolean {
+    return this.training && this.p > 0;
+  }
+
   forward(x: Tensor): Tensor {
-    if (!this.training || this.p === 0) return x;
+    if (!this.active) return x;
     return dropout(x, this.p, this.generator ? { generator: this.generator } : {});
+  }
+
+  /** The end of a branch: `dropout(linear(x)) + residual`, in one pass where nothing is dropped. */
+  after(linear: Linear, x: Tensor, residual?: Tensor): Tensor {
+    if (!this.active) return linear.forward(x, { residual });
+    const dropped = this.forward(linear.forward(x));
+    return residual ? add(residual, dropped) : dropped;
   }
 }

@@ -2,11 +2,10 @@ import { UsageError } from "../errors.js";
 import { type GateActivation, geglu, swiglu } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Dropout } from "./dropout.js";
-import type { InitOptions } from "./init.js";
-import { Linear } from "./linear.js";
+import { Linear, type LinearLayerOptions } from "./linear.js";
 import { Module } from "./module.js";
 
-export interface GatedMLPOptions extends InitOptions {
+export interface GatedMLPOptions extends LinearLayerOptions {
   /** Width between the layers. Default: 8/3 of the width, rounded up to a multiple of 64. */
   hiddenWidth?: number;
   /** Of the gate; `gelu` is the tanh form. Default: `silu`. */
@@ -40,7 +39,7 @@ export class GatedMLP extends Module {
       activation = "silu",
       bias = false,
       dropout = 0,
-      ...init
+      ...linear
     }: GatedMLPOptions = {},
   ) {
     super();
@@ -48,16 +47,16 @@ export class GatedMLP extends Module {
       throw new UsageError(
         `GatedMLP: activation must be "silu" or "gelu", got "${activation as string}"`,
       );
-    this.gate = new Linear(width, hiddenWidth, { bias, ...init });
-    this.up = new Linear(width, hiddenWidth, { bias, ...init });
-    this.down = new Linear(hiddenWidth, width, { bias, ...init });
-    this.dropout = new Dropout(dropout, init.generator);
+    this.gate = new Linear(width, hiddenWidth, { bias, ...linear });
+    this.up = new Linear(width, hiddenWidth, { bias, ...linear });
+    this.down = new Linear(hiddenWidth, width, { bias, ...linear });
+    this.dropout = new Dropout(dropout, linear.generator);
     this.activation = activation;
   }
 
-  /** `x [..., width]` → the same shape. */
-  forward(x: Tensor): Tensor {
+  /** `x [..., width]` → the same shape; `residual`, of that shape, is added. */
+  forward(x: Tensor, residual?: Tensor): Tensor {
     const gated = this.activation === "silu" ? swiglu : geglu;
-    return this.dropout.forward(this.down.forward(gated(this.gate.forward(x), this.up.forward(x))));
+    return this.dropout.after(this.down, gated(this.gate.forward(x), this.up.forward(x)), residual);
   }
 }

@@ -1,5 +1,17 @@
 export { Parameter } from "../autograd/parameter.js";
-export { MultiHeadAttention, type MultiHeadAttentionOptions } from "./attention.js";
+export {
+  type AttentionLayerOptions,
+  MultiHeadAttention,
+  type MultiHeadAttentionInputs,
+  type MultiHeadAttentionOptions,
+  type SequenceOptions,
+} from "./attention.js";
+export {
+  CrossAttention,
+  type CrossAttentionInputs,
+  type CrossAttentionOptions,
+  type ProjectedContext,
+} from "./cross-attention.js";
 export { Dropout } from "./dropout.js";
 export { Embedding, type EmbeddingOptions } from "./embedding.js";
 export { GatedMLP, type GatedMLPOptions } from "./gated-mlp.js";
@@ -10,4 +22,6 @@ export { LoraLinear, type LoraOptions } from "./lora-linear.js";
 export { MLP, type MLPOptions } from "./mlp.js";
 export { Module } from "./module.js";
 export { LayerNorm, type NormOptions, RMSNorm } from "./norm.js";
+export { Perceiver, type PerceiverOptions } from "./perceiver.js";
+export { RotaryEmbedding, type RotaryEmbeddingOptions } from "./rotary.js";
 export { TransformerBlock, type TransformerBlockOptions } from "./transformer-block.js";

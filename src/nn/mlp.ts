@@ -1,10 +1,9 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { Dropout } from "./dropout.js";
-import type { InitOptions } from "./init.js";
-import { Linear } from "./linear.js";
+import { Linear, type LinearLayerOptions } from "./linear.js";
 import { Module } from "./module.js";
 
-export interface MLPOptions extends InitOptions {
+export interface MLPOptions extends LinearLayerOptions {
   /** Width between the two layers. Default: four times the width. */
   hiddenWidth?: number;
   /** After the second layer. Default: 0. */
@@ -19,16 +18,16 @@ export class MLP extends Module {
 
   constructor(
     readonly width: number,
-    { hiddenWidth = 4 * width, dropout = 0, ...init }: MLPOptions = {},
+    { hiddenWidth = 4 * width, dropout = 0, ...linear }: MLPOptions = {},
   ) {
     super();
-    this.up = new Linear(width, hiddenWidth, init);
-    this.down = new Linear(hiddenWidth, width, init);
-    this.dropout = new Dropout(dropout, init.generator);
+    this.up = new Linear(width, hiddenWidth, linear);
+    this.down = new Linear(hiddenWidth, width, linear);
+    this.dropout = new Dropout(dropout, linear.generator);
   }
 
-  /** `x [..., width]` → the same shape. */
-  forward(x: Tensor): Tensor {
-    return this.dropout.forward(this.down.forward(this.up.forward(x, { activation: "gelu" })));
+  /** `x [..., width]` → the same shape; `residual`, of that shape, is added. */
+  forward(x: Tensor, residual?: Tensor): Tensor {
+    return this.dropout.after(this.down, this.up.forward(x, { activation: "gelu" }), residual);
   }
 }

@@ -103,9 +103,9 @@ export abstract class Module implements Disposable {
     return { missing, unexpected };
   }
 
-  /** Disposes all parameters. */
+  /** Disposes all parameters, and what else the parts own. */
   dispose(): void {
-    for (const parameter of this.parameters()) parameter.dispose();
+    for (const [, value] of this.#members()) value.dispose();
   }
 
   [Symbol.dispose](): void {

@@ -1,41 +1,73 @@
-import { add } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { MultiHeadAttention, type MultiHeadAttentionOptions } from "./attention.js";
-import { Dropout } from "./dropout.js";
+import {
+  MultiHeadAttention,
+  type MultiHeadAttentionOptions,
+  type SequenceOptions,
+} from "./attention.js";
+import { GatedMLP } from "./gated-mlp.js";
 import { MLP } from "./mlp.js";
 import { Module } from "./module.js";
-import { LayerNorm } from "./norm.js";
+import { LayerNorm, RMSNorm } from "./norm.js";
 
 export interface TransformerBlockOptions extends MultiHeadAttentionOptions {
   /** Width inside the MLP. Default: four times the width. */
   hiddenWidth?: number;
+  /** Default: `layer`. */
+  norm?: "layer" | "rms";
+  /** Of the norms. Default: 1e-5 for `layer`, 1e-6 for `rms`. */
+  normEps?: number;
+  /** `gelu` has two layers; `swiglu` and `geglu` three, without biases. Default: `gelu`. */
+  mlp?: "gelu" | "swiglu" | "geglu";
 }
 
-/** Pre-norm transformer block: attention, then an MLP, each added to its input. */
+/**
+ * Pre-norm transformer block: attention, then an MLP, each added to its input.
+ *
+ *     h = x + attention(norm(x))        h + mlp(norm(h))
+ */
 export class TransformerBlock extends Module {
-  readonly attentionNorm: LayerNorm;
+  readonly attentionNorm: LayerNorm | RMSNorm;
   readonly attention: MultiHeadAttention;
-  readonly attentionDropout: Dropout;
-  readonly mlpNorm: LayerNorm;
-  readonly mlp: MLP;
+  readonly mlpNorm: LayerNorm | RMSNorm;
+  readonly mlp: MLP | GatedMLP;
 
   constructor(
     readonly width: number,
-    { hiddenWidth = 4 * width, ...options }: TransformerBlockOptions,
+    options: TransformerBlockOptions,
   ) {
     super();
-    const { dropout = 0, dtype = "float32" } = options;
-    this.attentionNorm = new LayerNorm(width, { dtype });
+    const {
+      hiddenWidth = 4 * width,
+      norm = "layer",
+      normEps,
+      mlp = "gelu",
+      dtype = "float32",
+    } = options;
+    const makeNorm = () =>
+      new (norm === "rms" ? RMSNorm : LayerNorm)(width, {
+        dtype,
+        ...(normEps !== undefined && { eps: normEps }),
+      });
+    this.attentionNorm = makeNorm();
     this.attention = new MultiHeadAttention(width, options);
-    this.attentionDropout = new Dropout(dropout, options.generator);
-    this.mlpNorm = new LayerNorm(width, { dtype });
-    this.mlp = new MLP(width, { ...options, hiddenWidth });
+    this.mlpNorm = makeNorm();
+    this.mlp =
+      mlp === "gelu"
+        ? new MLP(width, { ...options, hiddenWidth })
+        : new GatedMLP(width, {
+            ...options,
+            bias: false,
+            hiddenWidth,
+            activation: mlp === "swiglu" ? "silu" : "gelu",
+          });
   }
 
-  /** `x [batch, length, width]` → the same shape; `mask` as in {@link MultiHeadAttention.forward}. */
-  forward(x: Tensor, mask?: Tensor): Tensor {
-    const attended = this.attention.forward(this.attentionNorm.forward(x), mask);
-    const residual = add(x, this.attentionDropout.forward(attended));
-    return add(residual, this.mlp.forward(this.mlpNorm.forward(residual)));
+  /** `x [batch, length, width]`, or `[tokens, width]` with `offsets` → the same shape. */
+  forward(x: Tensor, sequence: SequenceOptions = {}): Tensor {
+    const attended = this.attention.forward(this.attentionNorm.forward(x), {
+      ...sequence,
+      residual: x,
+    });
+    return this.mlp.forward(this.mlpNorm.forward(attended), attended);
   }
 }

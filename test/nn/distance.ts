@@ -7,3 +7,6 @@ export async function distance(a: Tensor, b: Tensor): Promise<number> {
   const most = y.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
   return x.reduce((worst, value, i) => Math.max(worst, Math.abs(value - y[i]!)), 0) / most;
 }
+
+/** Some hundred roundings of float32 in a row. */
+export const tolerance = 3e-6;
