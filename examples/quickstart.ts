@@ -10,18 +10,19 @@ import { parseArgs } from "node:util";
 import {
   AdamW,
   add,
-  causalMask,
   checkpoint,
   cosineWithWarmup,
   cpuInfo,
-  crossEntropy,
   Embedding,
   LayerNorm,
   Linear,
+  linearCrossEntropy,
   Module,
   memory,
   Pacer,
+  sample,
   seed,
+  slice,
   type Tensor,
   TransformerBlock,
   tensor,
@@ -56,21 +57,31 @@ class CharacterModel extends Module {
     this.positions = new Embedding(length, width);
     this.blocks = Array.from(
       { length: layers },
-      () => new TransformerBlock(width, { heads, dropout: 0.1 }),
+      () => new TransformerBlock(width, { heads, dropout: 0.1, causal: true }),
     );
     this.norm = new LayerNorm(width);
     this.head = new Linear(width, vocabulary, { bias: false });
   }
 
-  /** `ids [batch, length]` → logits `[batch, length, vocabulary]`. */
-  forward(ids: Tensor): Tensor {
+  /** `ids [batch, length]` → what the head reads, `[batch, length, width]`. */
+  hidden(ids: Tensor): Tensor {
     const [, count] = ids.shape as [number, number];
     const places = tensor(Int32Array.from({ length: count }, (_, i) => i));
-    const mask = causalMask(count);
     let x = add(this.characters.forward(ids), this.positions.forward(places));
     for (const block of this.blocks)
-      x = flags.checkpoint ? checkpoint((x) => block.forward(x, mask), x) : block.forward(x, mask);
-    return this.head.forward(this.norm.forward(x));
+      x = flags.checkpoint ? checkpoint((x) => block.forward(x), x) : block.forward(x);
+    return this.norm.forward(x);
+  }
+
+  /** Cross-entropy of the next characters; their scores are never laid out in memory. */
+  loss(ids: Tensor, next: Tensor): Tensor {
+    return linearCrossEntropy(this.hidden(ids), this.head.weight.value, next);
+  }
+
+  /** Draws the character after `ids [1, length]`. */
+  next(ids: Tensor, temperature: number): Tensor {
+    const scores = this.head.forward(this.hidden(ids));
+    return sample(slice(scores, 1, ids.shape[1]! - 1, ids.shape[1]!), { temperature });
   }
 }
 
@@ -93,7 +104,7 @@ for (let step = 0; step < steps; step++) {
   const starts = Array.from({ length: batchSize }, () => random() % (ids.length - length - 1));
   const loss = tidy(() => {
     const { loss, gradients } = valueAndGrad(model.trainable(), () =>
-      crossEntropy(model.forward(windows(starts, 0)), windows(starts, 1)),
+      model.loss(windows(starts, 0), windows(starts, 1)),
     );
     optimizer.step(gradients, {
       learningRate: cosineWithWarmup(step, { peak: 2e-3, steps, warmup: 0.1 }),
@@ -119,10 +130,9 @@ while (written.length < 400) {
   const context = written
     .slice(-length)
     .map((character) => Math.max(0, alphabet.indexOf(character)));
-  const logits = tidy(() => model.forward(tensor([context], { dtype: "int32" })));
-  const scores = (await logits.dataAs("float32")).subarray(-alphabet.length);
-  logits.dispose();
-  written.push(alphabet[pick(scores)]!);
+  const next = tidy(() => model.next(tensor([context], { dtype: "int32" }), 0.7));
+  written.push(alphabet[await next.item()]!);
+  next.dispose();
 }
 console.log(written.join(""));
 
@@ -133,15 +143,6 @@ function windows(starts: readonly number[], shift: number): Tensor {
     rows.set(ids.subarray(start + shift, start + shift + length), i * length);
   });
   return tensor(rows, { shape: [starts.length, length] });
-}
-
-/** Draws a character: softmax of the scores at temperature 0.7. */
-function pick(scores: Float32Array): number {
-  const top = scores.reduce((a, b) => Math.max(a, b), -Infinity);
-  const weights = Array.from(scores, (score) => Math.exp((score - top) / 0.7));
-  let rest = (random() / 2 ** 32) * weights.reduce((a, b) => a + b, 0);
-  const index = weights.findIndex((weight) => (rest -= weight) < 0);
-  return index < 0 ? weights.length - 1 : index;
 }
 
 /** The next number of a small seeded generator (mulberry32), from 0 to 2³² - 1. */
