@@ -17,6 +17,7 @@ const shapes: readonly Options[] = [
   { name: "one hundred ninety-nine rows", lead: [199], inWidth: 3, outWidth: 2, rank: 4 },
   { name: "several groups of rows", lead: [3, 199], inWidth: 33, outWidth: 49, rank: 13 },
   { name: "a rank above the widths", lead: [4], inWidth: 3, outWidth: 2, rank: 17 },
+  { name: "several tasks", lead: [500], inWidth: 160, outWidth: 144, rank: 20 },
   { name: "pieces of the input", lead: [5], inWidth: 1200, outWidth: 5, rank: 8 },
   { name: "no rows", lead: [0, 3], inWidth: 3, outWidth: 4, rank: 2 },
   { name: "no input width", lead: [2], inWidth: 0, outWidth: 3, rank: 2 },

@@ -17,6 +17,8 @@ constexpr int64_t kMaxRanks = 1 << 16;    // of all adapters
 constexpr int64_t kTaskWork = 1 << 20;    // in multiply-adds
 constexpr int64_t kBlockBytes = 1 << 19;  // of rows that are gone over more than once
 constexpr int64_t kGroups = 16, kGroupRows = 128;
+constexpr int64_t kNarrowRank = 16;  // up to it x · aᵀ is inner products; the tiles of the general product are for more
+constexpr int64_t kSumGrain = 4096;
 
 template <class T> void down(const LoraDown<T>& call) {
   if constexpr (sizeof(T) == 8)
@@ -46,6 +48,8 @@ struct Adapter {
   int64_t width, begin;      // its columns of the result
   int64_t first_factor;      // its elements among those of all b
   double scale;
+
+  bool narrow() const { return rank <= kNarrowRank; }
 };
 
 struct Adapters {
@@ -63,6 +67,11 @@ struct Adapters {
       ranks += rank;
       factors += b[i].count();
     }
+  }
+  bool any_narrow() const {
+    bool any = false;
+    each([&](const Adapter& adapter) { any = any || adapter.narrow(); });
+    return any;
   }
   int64_t ranks() const {
     int64_t sum = 0;
@@ -121,9 +130,25 @@ struct Scratch {
   }
 };
 
-void ask_for_scratch(Infer& c, const Scratch& own) {
+// The op's own, then that of one product at a time: with the base weight (asked for before), or `wide` with an adapter.
+template <class T, class Wide>
+void ask_for_scratch(Infer& c, const Scratch& own, const Adapters& adapters, const Wide& wide) {
   if (!own.fits) c.fail("the adapters are too large for the output width of ", c.show(0));
-  c.scratch(own.bytes + c.scratch_bytes);
+  size_t bytes = c.scratch_bytes;
+  adapters.each([&](const Adapter& adapter) {
+    if (!adapter.narrow()) bytes = std::max(bytes, gemm_scratch_bytes<T>(wide(adapter)));
+  });
+  c.scratch(own.bytes + bytes);
+}
+
+template <class T, class Wide>
+void multiply_wide(Call& c, const Scratch& own, const Adapters& adapters, const Wide& wide) {
+  adapters.each([&](const Adapter& adapter) {
+    if (adapter.narrow()) return;
+    Gemm gemm = wide(adapter);
+    gemm.scratch = c.scratch<char>() + own.bytes;
+    userllm::gemm<T>(gemm);
+  });
 }
 
 // The product with the base weight, whose scratch follows the op's own.
@@ -236,6 +261,20 @@ Gemm product(const Call& c) {
   return g;
 }
 
+// input · aᵀ of one adapter
+Gemm down_product(const Call& c, const Adapter& adapter) {
+  Gemm g;
+  g.m = c.in(kX).shape.rows();
+  g.n = adapter.rank;
+  g.k = c.in(kX).shape[-1];
+  g.a = c.in(c.in(kAdapterInput) ? kAdapterInput : kX).data;
+  g.a_row_stride = g.k;
+  g.b = adapter.a.data;
+  g.b_row_stride = g.k;
+  g.b_transposed = true;
+  return g;
+}
+
 template <class T> struct Memory {
   T *downs, *factors;
   Memory(Scratch& scratch, bool keeps_downs, int64_t rows, int64_t ranks, int64_t out_width)
@@ -243,11 +282,11 @@ template <class T> struct Memory {
         factors(scratch.add<T>(true, ranks, up_stride<T>(out_width))) {}
 };
 
-template <class T> void ask(Infer& c, int64_t ranks) {
+template <class T> void ask(Infer& c, const Adapters& adapters) {
   ask_for_weight_pack<T>(c, kWeight, product(c.call));
   Scratch scratch{c.call};
-  Memory<T>(scratch, c.call.wants(kDown), c.shape(kX).rows(), ranks, c.shape(kWeight)[0]);
-  ask_for_scratch(c, scratch);
+  Memory<T>(scratch, c.call.wants(kDown), c.shape(kX).rows(), adapters.ranks(), c.shape(kWeight)[0]);
+  ask_for_scratch<T>(c, scratch, adapters, [&](const Adapter& adapter) { return down_product(c.call, adapter); });
 }
 
 void infer(Infer& c) {
@@ -267,7 +306,7 @@ void infer(Infer& c) {
   check_adapters(c, adapters, dtype, x[-1], out_width);
   c.output(kResult, dtype, result);
   c.output(kDown, dtype, x.with(-1, adapters.ranks()));
-  dtype == DType::kFloat64 ? ask<double>(c, adapters.ranks()) : ask<float>(c, adapters.ranks());
+  dtype == DType::kFloat64 ? ask<double>(c, adapters) : ask<float>(c, adapters);
 }
 
 template <class T> void run(Call& c) {
@@ -282,21 +321,29 @@ template <class T> void run(Call& c) {
     transpose_scaled(adapter, memory.factors + adapter.first_rank * stride + adapter.begin, stride);
   });
   const T* const input = c.in(c.in(kAdapterInput) ? kAdapterInput : kX).as<T>();
-  parallel_ranges(gemm.m, block_rows<T>(width, ranks), [&](int64_t begin, int64_t end) {
-    adapters.each([&](const Adapter& adapter) {
-      down<T>({
-          .x = input + begin * width,
-          .x_stride = width,
-          .weight = adapter.a.as<T>(),
-          .weight_stride = width,
-          .down = downs + begin * ranks + adapter.first_rank,
-          .down_stride = ranks,
-          .rows = end - begin,
-          .width = width,
-          .ranks = adapter.rank,
+  multiply_wide<T>(c, scratch, adapters, [&](const Adapter& adapter) {
+    Gemm g = down_product(c, adapter);
+    g.c = downs + adapter.first_rank;
+    g.c_row_stride = ranks;
+    return g;
+  });
+  if (adapters.any_narrow())
+    parallel_ranges(gemm.m, block_rows<T>(width, ranks), [&](int64_t begin, int64_t end) {
+      adapters.each([&](const Adapter& adapter) {
+        if (!adapter.narrow()) return;
+        down<T>({
+            .x = input + begin * width,
+            .x_stride = width,
+            .weight = adapter.a.as<T>(),
+            .weight_stride = width,
+            .down = downs + begin * ranks + adapter.first_rank,
+            .down_stride = ranks,
+            .rows = end - begin,
+            .width = width,
+            .ranks = adapter.rank,
+        });
       });
     });
-  });
   const Addition<T> addition{
       .downs = downs,
       .ranks = ranks,
@@ -358,6 +405,21 @@ Gemm product(const Call& c) {
   return g;
 }
 
+// scale · grad[:, columns] · b of one adapter
+Gemm up_product(const Call& c, const Adapter& adapter) {
+  const Shape& grad = c.in(kGrad).shape;
+  Gemm g;
+  g.m = grad.rows();
+  g.n = adapter.rank;
+  g.k = adapter.width;
+  g.a = static_cast<const char*>(c.in(kGrad).data) + size_t(adapter.begin) * size_of(c.in(kGrad).dtype);
+  g.a_row_stride = grad[-1];
+  g.b = adapter.b.data;
+  g.b_row_stride = g.n;
+  g.alpha = adapter.scale;
+  return g;
+}
+
 // What is computed, and in which memory. Sums over rows are made group by group, then the groups are added in order.
 template <class T> struct Plan {
   int64_t rows, in_width, out_width, ranks, factors;
@@ -388,12 +450,13 @@ template <class T> struct Plan {
 template <class T> void ask(Infer& c) {
   if (c.call.wants(kXGrad)) ask_for_weight_pack<T>(c, kWeight, product(c.call));
   Scratch scratch{c.call};
-  const Plan<T> plan(c.call, Adapters(c.call, kA, kB), scratch);
+  const Adapters adapters(c.call, kA, kB);
+  const Plan<T> plan(c.call, adapters, scratch);
   c.output(kXGrad, c.in(kGrad).dtype, c.shape(kGrad).with(-1, plan.in_width));
   c.output(kAdapterInputGrad, c.in(kGrad).dtype, c.shape(kGrad).with(-1, plan.in_width));
   c.output(kAGrad, c.in(kGrad).dtype, {plan.ranks, plan.in_width});
   c.output(kBGrad, c.in(kGrad).dtype, {plan.factors});
-  ask_for_scratch(c, scratch);
+  ask_for_scratch<T>(c, scratch, adapters, [&](const Adapter& adapter) { return up_product(c.call, adapter); });
 }
 
 void infer(Infer& c) {
@@ -429,7 +492,7 @@ template <class T> void run_group(const Call& c, const Adapters& adapters, const
     const int64_t rows = std::min(step, end - begin);
     const T* const grad = c.in(kGrad).as<T>() + begin * out_width;
     adapters.each([&](const Adapter& adapter) {
-      if (plan.ups_wanted)
+      if (plan.ups_wanted && adapter.narrow())
         down<T>({
             .x = grad + adapter.begin,
             .x_stride = out_width,
@@ -478,15 +541,19 @@ template <class T> void add_groups(const Call& c, const Adapters& adapters, cons
   if (plan.a_grad) {
     const int64_t size = plan.ranks * plan.in_width;
     T* const a_grad = c.out(kAGrad).as<T>();
-    for (int64_t i = 0; i < size; ++i) a_grad[i] = total(plan.a_sums, size, i);
+    parallel_ranges(size, kSumGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) a_grad[i] = total(plan.a_sums, size, i);
+    });
   }
   if (!plan.b_grad) return;
   adapters.each([&](const Adapter& adapter) {
     T* const b_grad = c.out(kBGrad).as<T>() + adapter.first_factor;
-    for (int64_t r = 0; r < adapter.rank; ++r)
-      for (int64_t i = 0; i < adapter.width; ++i)
-        b_grad[i * adapter.rank + r] =
-            T(adapter.scale) * total(plan.b_sums, plan.factors, adapter.first_factor + r * adapter.width + i);
+    parallel_ranges(adapter.width, kSumGrain / (adapter.rank + 1) + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t r = 0; r < adapter.rank; ++r)
+        for (int64_t i = begin; i < end; ++i)
+          b_grad[i * adapter.rank + r] =
+              T(adapter.scale) * total(plan.b_sums, plan.factors, adapter.first_factor + r * adapter.width + i);
+    });
   });
 }
 
@@ -494,10 +561,17 @@ template <class T> void run(Call& c) {
   const Adapters adapters(c, kA, kB);
   Scratch scratch{c};
   const Plan<T> plan(c, adapters, scratch);
-  if (plan.ups_wanted)
+  if (plan.ups_wanted) {
     adapters.each([&](const Adapter& adapter) {
-      transpose_scaled(adapter, plan.transposed + adapter.first_factor, adapter.width);
+      if (adapter.narrow()) transpose_scaled(adapter, plan.transposed + adapter.first_factor, adapter.width);
     });
+    multiply_wide<T>(c, scratch, adapters, [&](const Adapter& adapter) {
+      Gemm g = up_product(c, adapter);
+      g.c = plan.ups + adapter.first_rank;
+      g.c_row_stride = plan.ranks;
+      return g;
+    });
+  }
   if (plan.ups_wanted || plan.b_grad) {
     parallel_for(plan.groups, [&](int64_t group) { run_group(c, adapters, plan, group); });
     add_groups(c, adapters, plan);

@@ -22,6 +22,16 @@ template <int kMost, class Body> SIMD_INLINE void for_blocks(int64_t n, const Bo
   if constexpr (kMost > 1) for_blocks<(kMost == 12 ? 4 : kMost / 2)>(n, body, from);
 }
 
+// Calls body(column, lanes of the first vector, lanes of the second) over [0, n); constants when all lanes are used.
+template <class T, class Body> SIMD_INLINE void for_vector_pairs(int64_t n, const Body& body) {
+  int64_t i = 0;
+  for (; i + 2 * kLanes<T> <= n; i += 2 * kLanes<T>) body(i, kLanes<T>, kLanes<T>);
+  if (n - i > kLanes<T>)
+    body(i, kLanes<T>, n - i - kLanes<T>);
+  else if (n > i)
+    body(i, n - i, 0);
+}
+
 // ---- down: inner products of kRows rows of x and kCount rows of the weight
 
 template <class T, int kRows, int kCount> SIMD_INLINE void dots(const LoraDown<T>& c, int64_t row, int64_t rank) {
@@ -93,17 +103,13 @@ SIMD_INLINE void up_tile(const LoraUp<T>& c, int64_t row, int64_t column, int64_
   }
 }
 
+// Columns by columns: their part of `up` stays in the first-level cache.
 template <class T> SIMD_INLINE void up(const LoraUp<T>& c) {
-  for_blocks<kUpRows>(c.rows, [&](int64_t row, auto rows) {
-    constexpr int kRows = decltype(rows)::value;
-    int64_t i = 0;
-    for (; i + 2 * kLanes<T> <= c.width; i += 2 * kLanes<T>) up_tile<T, kRows>(c, row, i, kLanes<T>, kLanes<T>);
-    const int64_t rest = c.width - i;
-    if (rest > kLanes<T>)
-      up_tile<T, kRows>(c, row, i, kLanes<T>, rest - kLanes<T>);
-    else if (rest > 0)
-      up_tile<T, kRows>(c, row, i, rest, 0);
-  });
+  const auto rows = [&](int64_t column, int64_t lanes0, int64_t lanes1) {
+    for_blocks<kUpRows>(
+        c.rows, [&](int64_t row, auto count) { up_tile<T, decltype(count)::value>(c, row, column, lanes0, lanes1); });
+  };
+  for_vector_pairs<T>(c.width, rows);
 }
 
 // ---- outer: kCount rows and two vectors of the sums
@@ -146,13 +152,7 @@ template <class T> SIMD_INLINE void outer(const LoraOuter<T>& c) {
       outer_tile<T, decltype(count)::value>(c, rank, column, lanes0, lanes1);
     });
   };
-  int64_t i = 0;
-  for (; i + 2 * kLanes<T> <= c.width; i += 2 * kLanes<T>) ranks(i, kLanes<T>, kLanes<T>);
-  const int64_t rest = c.width - i;
-  if (rest > kLanes<T>)
-    ranks(i, kLanes<T>, rest - kLanes<T>);
-  else if (rest > 0)
-    ranks(i, rest, 0);
+  for_vector_pairs<T>(c.width, ranks);
 }
 
 }  // namespace
