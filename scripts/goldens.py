@@ -108,6 +108,20 @@ def scores_of(x, weight, bias, excluded, offsets):
     return scores
 
 
+def cached(keys, values, lengths, key, counts, heads, pairs):
+    """Keys and values behind those of a cache, the keys rotated: pairs (i, i + pairs)."""
+    keys, values, kv_heads = keys.clone(), values.clone(), keys.shape[2]
+    for b, length in enumerate(lengths.tolist()):
+        here = slice(length, length + key.shape[1])
+        angles = torch.arange(here.start, here.stop)[:, None] * 10_000.0 ** (-torch.arange(pairs).double() / pairs)
+        turn = torch.polar(torch.ones_like(angles), angles)[:, None]
+        new = key[b, :, heads : heads + kv_heads]
+        turned = torch.complex(new[..., :pairs], new[..., pairs : 2 * pairs]) * turn
+        keys[b, here] = torch.cat([turned.real, turned.imag, new[..., 2 * pairs :]], -1)
+        values[b, here] = key[b, :, heads + kv_heads :]
+    return keys, values, lengths + counts
+
+
 def greedy(logits):
     """The most probable class, and its log-probability."""
     ids = logits.argmax(-1)
@@ -511,6 +525,23 @@ GOLDENS = {
             },
             lambda x, weight, bias, excluded, offsets, targets: rank_of(
                 scores_of(x, weight, bias, excluded, offsets), targets
+            ),
+            [],
+        ),
+    },
+    "cache_append": {
+        "packed, half of the width turns": (
+            {
+                "keys": normal(2, 5, 2, 8),
+                "values": normal(2, 5, 2, 8),
+                "lengths": values(3, 0),
+                "key": normal(2, 2, 8, 8),
+                "value": normal(0),
+                "counts": values(2, 2),
+                "offsets": values(0, 2, 4),
+            },
+            lambda keys, values, lengths, key, value, counts, offsets: cached(
+                keys, values, lengths, key, counts, heads=4, pairs=2
             ),
             [],
         ),

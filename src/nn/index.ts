@@ -6,6 +6,7 @@ export {
   type MultiHeadAttentionOptions,
   type SequenceOptions,
 } from "./attention.js";
+export { Cache, type CacheOptions, type LayerAppendOptions } from "./cache.js";
 export {
   CrossAttention,
   type CrossAttentionInputs,

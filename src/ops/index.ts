@@ -21,6 +21,12 @@ export {
   subtract,
 } from "./binary.js";
 export { broadcastTo } from "./broadcast-to.js";
+export {
+  type CacheAppendOptions,
+  type CachedKeys,
+  cacheAppend,
+  type NewKeys,
+} from "./cache-append.js";
 export { cast, clone } from "./cast.js";
 export { causalMask } from "./causal-mask.js";
 export { type ClampLimits, clamp } from "./clamp.js";

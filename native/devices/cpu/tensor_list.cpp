@@ -7,7 +7,10 @@
 namespace userllm {
 namespace {
 
-std::string nth(const Infer& c, int i, size_t at) { return concat(c.name(i), "[", at, "]"); }
+// A tensor of a list; an input that is no list by its name alone.
+std::string nth(const Infer& c, int i, size_t at) {
+  return c.call.op->inputs[i].ends_with('*') ? concat(c.name(i), "[", at, "]") : c.name(i);
+}
 
 }  // namespace
 

@@ -5,18 +5,12 @@
 //     s_j = cap(scale * q . k_j)      P_j = exp(s_j - log_sum_exp)      result = sum_j kept_j P_j v_j
 #pragma once
 #include "core/random.h"
+#include "devices/cpu/rotary.h"
 #include "devices/cpu/simd.h"
 
 namespace userllm {
 
 constexpr int64_t kMostHeadWidth = 512;
-
-// The numbers are the wire codes of src/ops/rotary.ts.
-enum class RotaryStyle : int {
-  kNone = 0,
-  kInterleaved = 1,  // pairs (2i, 2i + 1)
-  kHalf = 2,         // pairs (i, i + rotary_width / 2)
-};
 
 // What is the same for every head of a call.
 template <class T> struct AttentionRules {
