@@ -173,6 +173,7 @@ export class Prepared {
       torch: Object.fromEntries(rivals.slice(others.length)),
       peak: {
         gflops: (before.gflops + after.gflops) / 2,
+        bfloat16Gflops: (before.bfloat16Gflops + after.bfloat16Gflops) / 2,
         copyGBs: (before.copyGBs + after.copyGBs) / 2,
       },
     };

@@ -56,8 +56,8 @@ interface Native {
   ops(): NativeOp[];
   memory(what: 0 | 1 | 2): NativeMemory;
   profile(mode: 0 | 1 | 2): NativeProfileEntry[];
-  peak(): Promise<{ gflops: number; copyGBs: number }>;
-  info(): { threads: number; isa: string; profiling: boolean; synchronous: boolean };
+  peak(): Promise<{ gflops: number; bfloat16Gflops: number; copyGBs: number }>;
+  info(): { threads: number; isa: string; bfloat16: string; profiling: boolean; synchronous: boolean };
 }
 
 function load(): Native {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/environment.h"
+#include "devices/cpu/gemm/gemm_bf16.h"
 #include "devices/cpu/peak.h"
 #include "devices/cpu/simd.h"
 #include "devices/cpu/thread_pool.h"
@@ -247,6 +248,7 @@ class Binding {
         finish([deferred, peak](Napi::Env env) {
           auto result = Napi::Object::New(env);
           result["gflops"] = peak.gflops;
+          result["bfloat16Gflops"] = peak.bf16_gflops;
           result["copyGBs"] = peak.copy_gbs;
           deferred.Resolve(result);
         });
@@ -348,6 +350,7 @@ class Binding {
     auto result = Napi::Object::New(env_);
     result["threads"] = thread_count();
     result["isa"] = name_of(isa());
+    result["bfloat16"] = name_of(bf16_tier());
     result["profiling"] = environment_.stream.profiling.load();
     result["synchronous"] = environment_.synchronous;
     return result;

@@ -85,6 +85,7 @@ export {
   type StepTensors,
   sgdStep,
 } from "./optimizer-steps.js";
+export type { Precision } from "./precision.js";
 export {
   type DropoutOptions,
   defaultGenerator,

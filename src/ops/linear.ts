@@ -1,7 +1,9 @@
 import { UsageError } from "../errors.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { cast } from "./cast.js";
 import { defineOp } from "./define-op.js";
 import { outerProductSum } from "./matmul.js";
+import { type Precision, precisionCode } from "./precision.js";
 import { unsqueeze } from "./reshape.js";
 import { isRecorded } from "./tape.js";
 
@@ -10,35 +12,39 @@ const activations = ["none", "gelu"] as const;
 
 const forward = defineOp({
   name: "linear",
-  inputs: ["x", "weight", "bias?", "residual?"],
-  attributes: ["activation"],
+  inputs: ["x", "weight", "bias?", "residual?", "shadow?"],
+  attributes: ["activation", "precision"],
   outputs: ["result", "preactivation?"],
   gradient: {
     saves: (needs) => [
       ...(needs.weight ? (["x"] as const) : []),
-      ...(needs.x ? (["weight"] as const) : []),
+      ...(needs.x ? (["weight", "shadow"] as const) : []),
       "preactivation",
     ],
-    rule({ saved: { x, weight, preactivation }, grad, needs }) {
+    rule({ saved: { x, weight, shadow, preactivation }, attributes, grad, needs }) {
       const residual = needs.residual ? grad : undefined;
       if (!needs.x && !needs.weight && !needs.bias) return { residual };
-      let linearGrad = grad;
+      const { precision } = attributes;
+      let linearGrad = widened(grad);
       let bias: Tensor | undefined;
       if (preactivation || needs.bias) {
         const [preactivationGrad, biasGrad] = epilogueBackward(
-          { grad, preactivation },
+          { grad: linearGrad, preactivation: preactivation && widened(preactivation) },
           {},
           {
             preactivation_grad: preactivation !== undefined && (needs.x || needs.weight),
             bias_grad: needs.bias,
           },
         );
-        linearGrad = preactivationGrad ?? grad;
+        linearGrad = preactivationGrad ?? linearGrad;
         bias = biasGrad;
       }
+      const xGrad = needs.x
+        ? inputGrad({ grad: linearGrad, weight, shadow }, { precision })[0]
+        : undefined;
       return {
-        x: needs.x ? inputGrad({ grad: linearGrad, weight }, {})[0] : undefined,
-        weight: needs.weight ? weightGrad(linearGrad, x) : undefined,
+        x: xGrad && cast(xGrad, grad.dtype),
+        weight: needs.weight ? weightGrad(linearGrad, x, precision) : undefined,
         bias,
         residual,
       };
@@ -48,8 +54,8 @@ const forward = defineOp({
 
 const inputGrad = defineOp({
   name: "linear_input_grad",
-  inputs: ["grad", "weight"],
-  attributes: [],
+  inputs: ["grad", "weight", "shadow?"],
+  attributes: ["precision"],
   outputs: ["x_grad"],
   gradient: { none: "second derivatives are not supported" },
 });
@@ -69,8 +75,11 @@ export function biasGrad(grad: Tensor): Tensor {
 }
 
 /** The gradient of a weight from that of the result, over all rows. Not recorded. */
-export const weightGrad = (grad: Tensor, x: Tensor): Tensor =>
-  outerProductSum(asRows(grad), asRows(x));
+export const weightGrad = (grad: Tensor, x: Tensor, precision = 0): Tensor =>
+  outerProductSum(asRows(grad), asRows(x), precision);
+
+/** Gradients of bfloat16 activations are summed and differentiated in float32. */
+const widened = (x: Tensor): Tensor => (x.dtype === "bfloat16" ? cast(x, "float32") : x);
 
 const asRows = (x: Tensor): Tensor => (x.rank === 1 ? unsqueeze(x, 0) : x);
 
@@ -79,6 +88,13 @@ export interface LinearOptions {
   activation?: (typeof activations)[number];
   /** Added last: `[..., outWidth]`. */
   residual?: Tensor | undefined;
+  /**
+   * Of the products, gradients' included. A bfloat16 `weight` implies `bfloat16`. Default: `float32`, which leaves
+   * operands as they are.
+   */
+  precision?: Precision;
+  /** `weight` in bfloat16 (`Parameter.shadow`), read in its place by `precision: "bfloat16"`. */
+  shadow?: Tensor | undefined;
 }
 
 /**
@@ -86,19 +102,22 @@ export interface LinearOptions {
  *
  *     activation(x · weightᵀ + bias) + residual
  *
- * The weight is rearranged for the matrix product once, and again only after it has changed.
+ * The weight is rearranged for the matrix product once, and again only after it has changed. Sums are at least
+ * float32; the result has the dtype of `x`, and gradients of weight and bias are at least float32.
  *
  * @param x      `[..., inWidth]`
  * @param weight `[outWidth, inWidth]`
  * @param bias   `[outWidth]`
  * @returns      `[..., outWidth]`
  * @throws ShapeError when the widths disagree, or `residual` does not have the shape of the result
+ * @throws DTypeError when the dtypes of x and weight differ, except that a bfloat16 weight goes with a float32 x,
+ * and, with `precision: "bfloat16"`, the other way round
  */
 export function linear(
   x: Tensor,
   weight: Tensor,
   bias?: Tensor,
-  { activation = "none", residual }: LinearOptions = {},
+  { activation = "none", residual, precision = "float32", shadow }: LinearOptions = {},
 ): Tensor {
   const code = activations.indexOf(activation);
   if (code < 0)
@@ -106,6 +125,10 @@ export function linear(
       `linear: activation must be ${activations.map((name) => `"${name}"`).join(" or ")}, got "${activation}"`,
     );
   const preactivation = activation !== "none" && isRecorded(x, weight, bias);
-  const [result] = forward({ x, weight, bias, residual }, { activation: code }, { preactivation });
+  const [result] = forward(
+    { x, weight, bias, residual, shadow },
+    { activation: code, precision: precisionCode("linear", precision) },
+    { preactivation },
+  );
   return result;
 }

@@ -38,18 +38,25 @@ export interface CpuInfo {
   readonly threads: number;
   /** Instruction set in use: `avx512`, `avx2` or `plain`; `USER_LLM_ISA` can lower it. */
   readonly isa: string;
+  /**
+   * What multiplies bfloat16: `amx` (tiles), `avx512bf16` (vdpbf16ps) or `convert` (widened to float32);
+   * `USER_LLM_BF16` can lower it.
+   */
+  readonly bfloat16: string;
 }
 
 /** How ops run on the CPU. */
 export function cpuInfo(): CpuInfo {
-  const { threads, isa } = native.info();
-  return { threads, isa };
+  const { threads, isa, bfloat16 } = native.info();
+  return { threads, isa, bfloat16 };
 }
 
 /** What the machine can do, on all threads. */
 export interface Peak {
   /** float32 multiply-adds, in 10⁹ operations a second. */
   readonly gflops: number;
+  /** bfloat16 multiply-adds, as products in bfloat16 make them, in 10⁹ operations a second. */
+  readonly bfloat16Gflops: number;
   /** Bytes read plus bytes written by a large copy, in 10⁹ a second. */
   readonly copyGBs: number;
 }

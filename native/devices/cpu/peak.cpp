@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/allocator.h"
+#include "devices/cpu/gemm/gemm_bf16.simd.h"
 #include "devices/cpu/peak.simd.h"
 #include "devices/cpu/thread_pool.h"
 
@@ -39,6 +40,22 @@ Peak measure_peak() {
   });
   float sink[16];
   peak.gflops = SIMD_CALL(multiply_adds)(1, sink) * double(kRounds) * double(threads) / multiply * 1e-9;
+
+  peak.bf16_gflops = peak.gflops;
+  const Bf16Kernels& bf16 = bf16_kernels();
+  if (bf16.spin) {
+    constexpr int64_t kTileRounds = 100'000;
+    double operations = 0;
+    const double spin = fastest([&] {
+      parallel_for(threads, [&](int64_t thread) {
+        bf16.enter();
+        const double made = bf16.spin(kTileRounds);
+        bf16.leave();
+        if (thread == 0) operations = made;
+      });
+    });
+    peak.bf16_gflops = operations * double(threads) / spin * 1e-9;
+  }
 
   // Blocks like the allocator's, of huge pages.
   constexpr size_t kBytes = size_t(64) << 20;

@@ -1,6 +1,7 @@
 // x · weightᵀ with its epilogue (bias, GELU, residual), and the parts of its gradient that are not plain
 // products.
 #include "core/op.h"
+#include "devices/cpu/gemm/precision.h"
 #include "devices/cpu/gemm/weight_pack.h"
 #include "devices/cpu/row_blocks.h"
 #include "ops/linear/linear.simd.h"
@@ -12,7 +13,8 @@ namespace {
 
 namespace forward {
 
-enum In { kX, kWeight, kBias, kResidual };
+enum In { kX, kWeight, kBias, kResidual, kShadow };
+enum Attribute { kActivation, kPrecision };
 enum Out { kResult, kPreactivation };
 
 Gemm product(const Call& c) {
@@ -30,32 +32,51 @@ Gemm product(const Call& c) {
   g.c_row_stride = g.n;
   g.bias = c.in(kBias).data;
   g.residual = c.in(kResidual).data;
-  g.activation = Activation(c.integer(0));
+  g.activation = Activation(c.integer(kActivation));
   g.preactivation = c.out(kPreactivation).data;
   return g;
 }
 
+GemmBf16 bf16_product(const Call& c) {
+  const TensorRef& weight = c.in(source_of(c, kWeight, kShadow));
+  GemmBf16 g(product(c));
+  g.b = weight.data;
+  g.a_bf16 = g.c_bf16 = c.in(kX).dtype == DType::kBFloat16;
+  g.b_bf16 = weight.dtype == DType::kBFloat16;
+  g.bias_bf16 = c.in(kBias).dtype == DType::kBFloat16;
+  return g;
+}
+
 void infer(Infer& c) {
-  c.require_float(kX);
-  for (const int i : {kWeight, kBias, kResidual}) c.require_same_dtype(kX, i);
+  const bool bf16 = require_precision(c, kX, kWeight, kShadow, kPrecision);
+  const DType dtype = c.in(kX).dtype;
+  if (bf16)
+    c.require_dtype(kBias, {DType::kFloat32, DType::kBFloat16});
+  else
+    c.require_same_dtype(kX, kBias);
+  c.require_same_dtype(kX, kResidual);
   c.require_rank_at_least(kX, 1, "[..., inWidth]");
   c.require_rank(kWeight, 2, "[outWidth, inWidth]");
   c.require_same(kX, -1, kWeight, 1, "input width");
-  c.integer(0, int64_t(Activation::kNone), int64_t(Activation::kGeluTanh));
+  c.integer(kActivation, int64_t(Activation::kNone), int64_t(Activation::kGeluTanh));
   const int64_t out_width = c.shape(kWeight)[0];
   const Shape result = c.shape(kX).with(-1, out_width);
   c.require_shape(kBias, {out_width}, "the output width of weight");
   c.require_shape(kResidual, result, "the shape of the result");
-  c.output(kResult, c.in(kX).dtype, result);
-  c.output(kPreactivation, c.in(kX).dtype, result);
-  if (c.in(kX).dtype == DType::kFloat64)
+  c.output(kResult, dtype, result);
+  c.output(kPreactivation, dtype, result);
+  if (bf16)
+    ask_for_weight_pack(c, source_of(c.call, kWeight, kShadow), bf16_product(c.call));
+  else if (dtype == DType::kFloat64)
     ask_for_weight_pack<double>(c, kWeight, product(c.call));
   else
     ask_for_weight_pack<float>(c, kWeight, product(c.call));
 }
 
 void cpu(Call& c) {
-  if (c.in(kX).dtype == DType::kFloat64)
+  if (multiplies_bf16(c, kWeight, c.integer(kPrecision)))
+    gemm_with_weight_pack(c, bf16_product(c));
+  else if (c.in(kX).dtype == DType::kFloat64)
     gemm_with_weight_pack<double>(c, product(c));
   else
     gemm_with_weight_pack<float>(c, product(c));
@@ -63,8 +84,8 @@ void cpu(Call& c) {
 
 const Register op{{
     .name = "linear",
-    .inputs = {"x", "weight", "bias?", "residual?"},
-    .attributes = {"activation"},
+    .inputs = {"x", "weight", "bias?", "residual?", "shadow?"},
+    .attributes = {"activation", "precision"},
     .outputs = {"result", "preactivation?"},
     .infer = infer,
     .cpu = cpu,
@@ -77,7 +98,7 @@ const Register op{{
 
 namespace input_grad {
 
-enum In { kGrad, kWeight };
+enum In { kGrad, kWeight, kShadow };
 
 Gemm product(const Call& c) {
   const Shape &grad = c.in(kGrad).shape, &weight = c.in(kWeight).shape;
@@ -94,21 +115,33 @@ Gemm product(const Call& c) {
   return g;
 }
 
+GemmBf16 bf16_product(const Call& c) {
+  const TensorRef& weight = c.in(source_of(c, kWeight, kShadow));
+  GemmBf16 g(product(c));
+  g.b = weight.data;
+  g.a_bf16 = g.c_bf16 = c.in(kGrad).dtype == DType::kBFloat16;
+  g.b_bf16 = weight.dtype == DType::kBFloat16;
+  return g;
+}
+
 void infer(Infer& c) {
-  c.require_float(kGrad);
-  c.require_same_dtype(kGrad, kWeight);
+  const bool bf16 = require_precision(c, kGrad, kWeight, kShadow, 0);
   c.require_rank_at_least(kGrad, 1, "[..., outWidth]");
   c.require_rank(kWeight, 2, "[outWidth, inWidth]");
   c.require_same(kGrad, -1, kWeight, 0, "output width");
   c.output(0, c.in(kGrad).dtype, c.shape(kGrad).with(-1, c.shape(kWeight)[1]));
-  if (c.in(kGrad).dtype == DType::kFloat64)
+  if (bf16)
+    ask_for_weight_pack(c, source_of(c.call, kWeight, kShadow), bf16_product(c.call));
+  else if (c.in(kGrad).dtype == DType::kFloat64)
     ask_for_weight_pack<double>(c, kWeight, product(c.call));
   else
     ask_for_weight_pack<float>(c, kWeight, product(c.call));
 }
 
 void cpu(Call& c) {
-  if (c.in(kGrad).dtype == DType::kFloat64)
+  if (multiplies_bf16(c, kWeight, c.integer(0)))
+    gemm_with_weight_pack(c, bf16_product(c));
+  else if (c.in(kGrad).dtype == DType::kFloat64)
     gemm_with_weight_pack<double>(c, product(c));
   else
     gemm_with_weight_pack<float>(c, product(c));
@@ -116,7 +149,8 @@ void cpu(Call& c) {
 
 const Register op{{
     .name = "linear_input_grad",
-    .inputs = {"grad", "weight"},
+    .inputs = {"grad", "weight", "shadow?"},
+    .attributes = {"precision"},
     .outputs = {"x_grad"},
     .infer = infer,
     .cpu = cpu,

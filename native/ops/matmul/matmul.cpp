@@ -4,12 +4,14 @@
 
 #include "core/op.h"
 #include "devices/cpu/gemm/gemm.h"
+#include "devices/cpu/gemm/gemm_bf16.h"
+#include "devices/cpu/gemm/precision.h"
 
 namespace userllm {
 namespace {
 
 enum In { kA, kB };
-enum Attribute { kTransposeA, kTransposeB, kScale, kSumBatch };
+enum Attribute { kTransposeA, kTransposeB, kScale, kSumBatch, kPrecision };
 
 // The product that a call asks for. In `infer` the result has no memory yet.
 Gemm product(const Call& c) {
@@ -34,9 +36,16 @@ Gemm product(const Call& c) {
   return g;
 }
 
+GemmBf16 bf16_product(const Call& c) {
+  GemmBf16 g(product(c));
+  g.a_bf16 = g.c_bf16 = c.in(kA).dtype == DType::kBFloat16;
+  g.b_bf16 = c.in(kB).dtype == DType::kBFloat16;
+  return g;
+}
+
 // The sum of a batch of products as one product, or as several that accumulate: `items` of the returned kind.
-Gemm sum_item(const Gemm& g, int64_t* items) {
-  Gemm item = g;
+template <class G> G sum_item(const G& g, int64_t* items) {
+  G item = g;
   item.batch = 1;
   *items = g.batch;
   const bool rows_follow = g.a_transposed && !g.b_transposed && g.a_batch_stride && g.b_batch_stride;
@@ -47,18 +56,16 @@ Gemm sum_item(const Gemm& g, int64_t* items) {
   return item;
 }
 
-template <class T> size_t scratch_bytes(const Call& c, const Gemm& g) {
-  if (!c.flag(kSumBatch)) return gemm_scratch_bytes<T>(g);
-  int64_t items;
-  Gemm item = sum_item(g, &items);
-  const size_t first = gemm_scratch_bytes<T>(item);
-  item.accumulate = true;
-  return std::max(first, gemm_scratch_bytes<T>(item));
+// The product of a call in the arithmetic of its dtypes: body(product, its scratch, how to run it).
+template <class Body> auto with_product(const Call& c, const Body& body) {
+  if (multiplies_bf16(c, kB, c.integer(kPrecision))) return body(bf16_product(c), gemm_bf16_scratch_bytes, gemm_bf16);
+  if (c.in(kA).dtype == DType::kFloat64) return body(product(c), gemm_scratch_bytes<double>, gemm<double>);
+  return body(product(c), gemm_scratch_bytes<float>, gemm<float>);
 }
 
 void infer(Infer& c) {
-  c.require_float(kA);
-  c.require_same_dtype(kA, kB);
+  require_precision(c, kA, kB, -1, kPrecision);
+  if (c.in(kA).dtype == DType::kBFloat16) c.require_same_dtype(kA, kB);
   c.require_rank_at_least(kA, 2, "[..., rows, columns]");
   c.require_rank_at_least(kB, 2, "[..., rows, columns]");
   const bool transpose_a = c.flag(kTransposeA), transpose_b = c.flag(kTransposeB);
@@ -81,30 +88,35 @@ void infer(Infer& c) {
   result.push(a[transpose_a ? -1 : -2]);
   result.push(b[transpose_b ? -2 : -1]);
   c.output(0, c.in(kA).dtype, result);
-  const Gemm g = product(c.call);
-  c.scratch(c.in(kA).dtype == DType::kFloat64 ? scratch_bytes<double>(c.call, g) : scratch_bytes<float>(c.call, g));
-}
-
-template <class T> void run(Call& c) {
-  Gemm g = product(c);
-  g.scratch = c.scratch<void>();
-  if (!c.flag(kSumBatch)) return gemm<T>(g);
-  int64_t items;
-  Gemm item = sum_item(g, &items);
-  for (int64_t i = 0; i < items; ++i) {
-    gemm<T>(item);
-    item.a = static_cast<const T*>(item.a) + g.a_batch_stride;
-    item.b = static_cast<const T*>(item.b) + g.b_batch_stride;
+  c.scratch(with_product(c.call, [&](const auto& g, const auto& bytes_of, const auto&) {
+    if (!c.flag(kSumBatch)) return bytes_of(g);
+    int64_t items;
+    auto item = sum_item(g, &items);
+    const size_t first = bytes_of(item);
     item.accumulate = true;
-  }
+    return std::max(first, bytes_of(item));
+  }));
 }
 
-void matmul_cpu(Call& c) { c.in(kA).dtype == DType::kFloat64 ? run<double>(c) : run<float>(c); }
+void matmul_cpu(Call& c) {
+  with_product(c, [&](auto g, const auto&, const auto& run) {
+    g.scratch = c.scratch<void>();
+    if (!c.flag(kSumBatch)) return run(g);
+    int64_t items;
+    auto item = sum_item(g, &items);
+    for (int64_t i = 0; i < items; ++i) {
+      run(item);
+      item.a = static_cast<const char*>(item.a) + size_t(g.a_batch_stride) * size_of(c.in(kA).dtype);
+      item.b = static_cast<const char*>(item.b) + size_t(g.b_batch_stride) * size_of(c.in(kB).dtype);
+      item.accumulate = true;
+    }
+  });
+}
 
 const Register op{{
     .name = "matmul",
     .inputs = {"a", "b"},
-    .attributes = {"transpose_a", "transpose_b", "scale", "sum_batch"},
+    .attributes = {"transpose_a", "transpose_b", "scale", "sum_batch", "precision"},
     .outputs = {"result"},
     .infer = infer,
     .cpu = matmul_cpu,

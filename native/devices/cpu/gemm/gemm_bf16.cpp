@@ -124,7 +124,6 @@ void stream_rows(const GemmBf16& g, const Plan& plan, const void* packed, const 
   block.finish = finishes ? &g : nullptr;
   block.finish_n = range.n_begin;
   block.c_stride = finishes ? block.n : g.c_row_stride;
-  kernel.enter();
   for (int64_t m = range.m_begin; m < range.m_end; m += kernel.rows) {
     block.m = std::min(kernel.rows, range.m_end - m);
     const Operand a = a_of(g, m, 0);
@@ -136,12 +135,14 @@ void stream_rows(const GemmBf16& g, const Plan& plan, const void* packed, const 
       block.a_stride = row_stride(k);
       kernel.pack_rows(a, block.m, g.k, rows, block.a_stride);
     }
+    if (g.prologue) g.prologue(g.prologue_context, m, m + block.m, range.n_begin, range.n_end);
     block.finish_m = m;
     block.c = finishes ? reinterpret_cast<float*>(slot + plan.rows_bytes)
                        : static_cast<float*>(g.c) + m * g.c_row_stride + range.n_begin;
+    kernel.enter();
     kernel.multiply(block);
+    kernel.leave();
   }
-  kernel.leave();
 }
 
 // A chunk of k after the other, packed and multiplied while it stays in the cache; C, or `sums`, collects them.
@@ -152,6 +153,7 @@ void add_chunks(const GemmBf16& g, const Plan& plan, float* sums, const Range& r
   uint16_t* const panels = reinterpret_cast<uint16_t*>(slot + plan.rows_bytes);
   float* const c = finishes ? sums : static_cast<float*>(g.c);
   const int64_t chunks = ceil_div(g.k, kChunkK), columns = range.n_end - range.n_begin;
+  if (g.prologue) g.prologue(g.prologue_context, range.m_begin, range.m_end, range.n_begin, range.n_end);
   kernel.enter();
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {
     const int64_t k_begin = chunk * kChunkK, k = std::min(kChunkK, g.k - k_begin);

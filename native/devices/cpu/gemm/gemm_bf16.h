@@ -20,6 +20,9 @@ const char* name_of(Bf16Tier tier);
 // Residual and preactivation have the type of C, in which a bfloat16 result is rounded once, at the end.
 struct GemmBf16 : Gemm {
   bool a_bf16 = false, b_bf16 = false, c_bf16 = false, bias_bf16 = false;
+
+  GemmBf16() = default;
+  explicit GemmBf16(const Gemm& gemm) : Gemm(gemm) {}
 };
 
 // As their counterparts in gemm.h.

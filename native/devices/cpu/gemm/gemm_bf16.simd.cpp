@@ -277,8 +277,15 @@ template <class Tier> void multiply(const Bf16Block& g) {
 }
 
 template <class Tier>
-constexpr Bf16Kernels kKernels = {Tier::kBlockRows, Tier::kBlockK,  multiply<Tier>, finish,
-                                  pack_rows_of,     pack_panels_of, Tier::enter,    Tier::leave};
+constexpr Bf16Kernels kKernels = {.rows = Tier::kBlockRows,
+                                  .block_k = Tier::kBlockK,
+                                  .multiply = multiply<Tier>,
+                                  .finish = finish,
+                                  .pack_rows = pack_rows_of,
+                                  .pack_panels = pack_panels_of,
+                                  .enter = Tier::enter,
+                                  .leave = Tier::leave,
+                                  .spin = Tier::spin};
 
 #if !defined(USER_LLM_ISA_BF16)
 
@@ -364,6 +371,7 @@ struct Convert {
 
   static void enter() {}
   static void leave() {}
+  static constexpr double (*spin)(int64_t) = nullptr;
 };
 
 #else
@@ -428,6 +436,20 @@ struct Avx512 {
 
   static void enter() {}
   static void leave() {}
+
+  static double spin(int64_t rounds) {
+    constexpr int kChains = 24;
+    const __m512bh a = (__m512bh)_mm512_set1_epi16(0x3f00), b = (__m512bh)_mm512_set1_epi16(0x3a80);
+    __m512 sum[kChains];
+#pragma GCC unroll 24
+    for (int i = 0; i < kChains; ++i) sum[i] = _mm512_set1_ps(float(i));
+    for (int64_t round = 0; round < rounds; ++round)
+#pragma GCC unroll 24
+      for (int i = 0; i < kChains; ++i) sum[i] = _mm512_dpbf16_ps(sum[i], a, b);
+#pragma GCC unroll 24
+    for (int i = 0; i < kChains; ++i) __asm__ volatile("" ::"v"(sum[i]));
+    return 64.0 * kChains * double(rounds);
+  }
 };
 
 // The compiler may think that a tile instruction touches no memory.
@@ -500,6 +522,20 @@ struct Amx {
     _tile_loadconfig(&configuration);
   }
   static void leave() { _tile_release(); }
+
+  static double spin(int64_t rounds) {
+    _tile_zero(6);
+    _tile_zero(7);
+    for (int64_t round = 0; round < rounds; ++round) {
+      _tile_dpbf16ps(0, 6, 7);
+      _tile_dpbf16ps(1, 6, 7);
+      _tile_dpbf16ps(2, 6, 7);
+      _tile_dpbf16ps(3, 6, 7);
+      _tile_dpbf16ps(4, 6, 7);
+      _tile_dpbf16ps(5, 6, 7);
+    }
+    return 6.0 * 2 * 16 * 16 * 32 * double(rounds);
+  }
 };
 
 #endif

@@ -37,6 +37,9 @@ struct Bf16Kernels {
   // Around products on one thread.
   void (*enter)();
   void (*leave)();
+  // `rounds` of independent multiply-adds in registers, entered; returns the number of floating-point operations. Null
+  // where they are those of float32.
+  double (*spin)(int64_t rounds);
 };
 
 SIMD_DECLARE(const Bf16Kernels&, gemm_bf16_kernels, ())

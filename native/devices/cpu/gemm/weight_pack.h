@@ -3,20 +3,25 @@
 #pragma once
 #include "core/op.h"
 #include "devices/cpu/gemm/gemm.h"
+#include "devices/cpu/gemm/gemm_bf16.h"
 
 namespace userllm {
 
-// In `infer`: asks for the pack of input `weight` as the B of `gemm`; false when it gets none. A weight that starts
-// inside a storage (a slice) has no pack.
-template <class T> bool ask_for_pack(Infer& c, int weight, const Gemm& gemm) {
-  const TensorRef& w = c.in(weight);
-  // Sizes and layout fit the key without collisions: two packs of one key would be of different length.
+// What a storage knows a pack by, or 0 where a weight cannot have one: one that starts inside a storage (a slice).
+// Sizes and layout fit without collisions: two packs of one key would be of different length.
+inline int64_t pack_key(const TensorRef& weight, const Gemm& gemm) {
   constexpr int64_t kLimit = int64_t{1} << 31;
   if (gemm.batch <= 0 || gemm.m <= 0 || gemm.n <= 0 || gemm.k <= 0 || gemm.n >= kLimit || gemm.k >= kLimit ||
-      w.data != w.storage->data)
-    return false;
-  c.pack(weight, gemm.n << 32 | gemm.k << 1 | int64_t{gemm.b_transposed}, gemm_packed_bytes<T>(gemm.n, gemm.k));
-  return true;
+      weight.data != weight.storage->data)
+    return 0;
+  return gemm.n << 32 | gemm.k << 1 | int64_t{gemm.b_transposed};
+}
+
+// In `infer`: asks for the pack of input `weight` as the B of `gemm`; false when it gets none.
+template <class T> bool ask_for_pack(Infer& c, int weight, const Gemm& gemm) {
+  const int64_t key = pack_key(c.in(weight), gemm);
+  if (key) c.pack(weight, key, gemm_packed_bytes<T>(gemm.n, gemm.k));
+  return key != 0;
 }
 
 // In `infer`: asks for the pack of input `weight` as the B of `gemm`, and for the product's scratch, into which a
@@ -40,6 +45,29 @@ template <class T> void gemm_with_weight_pack(Call& c, Gemm gemm) {
   gemm.packed_b = fresh_pack<T>(c, gemm);
   gemm.scratch = c.scratch<void>();
   userllm::gemm<T>(gemm);
+}
+
+// The same for a product in bfloat16, where `weight` is the input that is read: the weight or its shadow.
+inline bool ask_for_pack(Infer& c, int weight, const GemmBf16& gemm) {
+  const int64_t key = pack_key(c.in(weight), gemm);
+  if (key) c.pack(weight, -key, gemm_bf16_packed_bytes(gemm.n, gemm.k));  // a weight may have both kinds
+  return key != 0;
+}
+inline void ask_for_weight_pack(Infer& c, int weight, GemmBf16 gemm) {
+  if (ask_for_pack(c, weight, gemm)) gemm.packed_b = c.in(weight).data;
+  c.scratch(gemm_bf16_scratch_bytes(gemm));
+}
+inline const void* fresh_pack(Call& c, const GemmBf16& gemm) {
+  if (c.pack() && c.pack_is_stale()) {
+    gemm_bf16_pack_b(gemm, c.pack());
+    c.pack_is_fresh();
+  }
+  return c.pack();
+}
+inline void gemm_with_weight_pack(Call& c, GemmBf16 gemm) {
+  gemm.packed_b = fresh_pack(c, gemm);
+  gemm.scratch = c.scratch<void>();
+  gemm_bf16(gemm);
 }
 
 }  // namespace userllm
