@@ -10,6 +10,7 @@
 #include "devices/cpu/thread_pool.h"
 #include "ops/attention/attention.simd.h"
 #include "ops/attention/blocked.simd.h"
+#include "ops/attention/decode.simd.h"
 #include "ops/attention/general.simd.h"
 
 namespace userllm {
@@ -53,6 +54,7 @@ struct Sequence {
   int64_t first_query, queries, query_slots;  // slots beyond the queries are padding
   int64_t first_key, keys, key_slots;
   int64_t first_unit;  // of work
+  int64_t first_part;  // row of results of parts
 };
 
 // How a call's tensors are laid out. Attributes and shapes are checked.
@@ -181,7 +183,8 @@ template <class T> struct Path {
   void (*backward)(const AttentionRules<T>&, const AttentionHead<T>&, int64_t group);
   int64_t query_block;
   bool takes_group;
-  bool splits_keys;
+  bool splits_keys;  // backward
+  int64_t part = 0;  // forward: keys of one unit, whose results are joined; 0: all keys
 };
 
 constexpr int64_t kShort = 64;  // what is longer is blocked
@@ -192,6 +195,22 @@ constexpr int64_t kMostGroup = 32;
 template <class T> Path<T> path_of(const Layout& layout, int64_t queries, int64_t keys, int64_t blocked_rows) {
   constexpr bool kFloat = sizeof(T) == 4;
   if (queries > kShort || keys > kShort) {
+    if (queries * layout.group <= kDecodeRows) {
+      if constexpr (kFloat)
+        return {SIMD_CALL(attention_decode_f32),
+                SIMD_CALL(attention_blocked_backward_f32),
+                kDecodeRows,
+                true,
+                true,
+                kDecodeKeys};
+      else
+        return {SIMD_CALL(attention_decode_f64),
+                SIMD_CALL(attention_blocked_backward_f64),
+                kDecodeRows,
+                true,
+                true,
+                kDecodeKeys};
+    }
     const bool takes_group = layout.group <= kMostGroup;
     const int64_t query_block = takes_group ? std::max<int64_t>(blocked_rows / layout.group, 1) : blocked_rows;
     if constexpr (kFloat)
@@ -223,6 +242,16 @@ int64_t key_runs_of(const Layout& layout) {
   return std::clamp<int64_t>(std::min((keys + kBackwardKeys - 1) / kBackwardKeys, 16 / heads), 1, 4);
 }
 
+// Most queries of all parts that keys are split into: one for each query of a part.
+int64_t part_tokens_of(const Layout& layout) {
+  int64_t queries = kDecodeRows / layout.group;  // of a sequence that is split
+  if (!layout.ragged_queries && layout.query_slots > queries) queries = 0;
+  if (!layout.ragged_queries) queries = std::min(queries, layout.query_slots);
+  const int64_t parts = layout.ragged_keys ? layout.key_tokens / kDecodeKeys + layout.batch
+                                           : layout.batch * ((layout.key_slots + kDecodeKeys - 1) / kDecodeKeys);
+  return parts * queries;
+}
+
 // Where the parts of a call's scratch lie, in bytes.
 template <class T> struct Scratch {
   Scratch(const Layout& layout, bool backward) {
@@ -235,20 +264,33 @@ template <class T> struct Scratch {
       elements = kFloat ? SIMD_CALL(attention_blocked_backward_scratch_f32)(layout.width)
                         : SIMD_CALL(attention_blocked_backward_scratch_f64)(layout.width);
     else if (may_be_long)
-      elements = kFloat ? SIMD_CALL(attention_blocked_scratch_f32)(layout.width)
-                        : SIMD_CALL(attention_blocked_scratch_f64)(layout.width);
+      elements = kFloat ? std::max(SIMD_CALL(attention_blocked_scratch_f32)(layout.width),
+                                   SIMD_CALL(attention_decode_scratch_f32)(layout.width))
+                        : std::max(SIMD_CALL(attention_blocked_scratch_f64)(layout.width),
+                                   SIMD_CALL(attention_decode_scratch_f64)(layout.width));
     slot = aligned(size_t(elements) * sizeof(T));
-    query_grads = slots + size_t(thread_count()) * slot;
-    bytes = query_grads;
-    if (backward)
-      bytes += size_t(key_runs_of(layout) - 1) * size_t(layout.query_tokens * layout.heads * layout.width) * sizeof(T);
+    parts = slots + size_t(thread_count()) * slot;
+    const int64_t tokens = backward ? (key_runs_of(layout) - 1) * layout.query_tokens : part_tokens_of(layout);
+    part_log_sums = parts + aligned(size_t(tokens * layout.heads * layout.width) * sizeof(T));
+    bytes = part_log_sums + (backward ? 0 : size_t(tokens * layout.heads) * sizeof(T));
   }
   static size_t aligned(size_t n) { return (n + 63) / 64 * 64; }
 
   size_t slots, slot;  // of the tasks under way
-  size_t query_grads;  // [runs but the first, query_tokens, heads, width]
+  // Forward: [part_tokens, heads, width], and without the width. Backward: [runs but the first, query_tokens, heads,
+  // width].
+  size_t parts, part_log_sums;
   size_t bytes;
 };
+
+void join(const float* results, const float* log_sums, int64_t count, int64_t stride, int64_t log_sum_stride,
+          int64_t width, float* result, float* log_sum_exp) {
+  SIMD_CALL(attention_join_f32)(results, log_sums, count, stride, log_sum_stride, width, result, log_sum_exp);
+}
+void join(const double* results, const double* log_sums, int64_t count, int64_t stride, int64_t log_sum_stride,
+          int64_t width, double* result, double* log_sum_exp) {
+  SIMD_CALL(attention_join_f64)(results, log_sums, count, stride, log_sum_stride, width, result, log_sum_exp);
+}
 
 template <class T> void zero_tokens(T* first, int64_t stride, int64_t begin, int64_t end, int64_t width) {
   if (first)
@@ -373,12 +415,15 @@ template <class T> struct Attention {
       if (log_sum_exp) std::fill_n(log_sum_exp, c.out(1).count(), T(0));
       return;
     }
-    int64_t units = 0;
+    int64_t units = 0, part_tokens = 0;
     double work = 0;
     for (int64_t b = 0; b < layout.batch; ++b) {
       Sequence& s = sequences[b];
+      const Units of(*this, s);
       s.first_unit = units;
-      units += Units(*this, s).count();
+      s.first_part = part_tokens;
+      units += of.count();
+      if (of.parts > 1) part_tokens += of.parts * s.queries;
       work += double(s.queries) * double(s.keys) * double(heads * width);
     }
     int64_t grain = grain_of(work, units);
@@ -389,34 +434,61 @@ template <class T> struct Attention {
         while (b + 1 < layout.batch && sequences[b + 1].first_unit <= unit) ++b;
         const Sequence& s = sequences[b];
         const Units of(*this, s);
-        const int64_t h = (unit - s.first_unit) / of.blocks * of.heads, block = (unit - s.first_unit) % of.blocks;
+        const int64_t part = (unit - s.first_unit) % of.parts, rest = (unit - s.first_unit) / of.parts;
+        const int64_t h = rest / of.blocks * of.heads, block = rest % of.blocks;
         AttentionHead<T> head = head_of(s, b, h / layout.group, h);
         head.scratch = task_scratch;
         head.result = result + (s.first_query * heads + h) * width;
         if (log_sum_exp) head.log_sum_exp = log_sum_exp + s.first_query * heads + h;
-        if (block == 0) {
+        if (block == 0 && part == 0) {
           zero_tokens(head.result, head.result_stride, s.queries, s.query_slots, of.heads * width);
           if (log_sum_exp)
             for (int64_t i = s.queries; i < s.query_slots; ++i)
               std::fill_n(head.log_sum_exp + i * heads, of.heads, T(-INFINITY));
         }
+        head.first_key = part * of.path.part;
+        head.end_key = of.path.part ? std::min(head.first_key + of.path.part, s.keys) : s.keys;
+        if (of.parts > 1) {
+          const int64_t at = (s.first_part + part * s.queries) * heads + h;
+          head.result = part_results() + at * width;
+          head.log_sum_exp = part_log_sums() + at;
+        }
         const int64_t first = block * of.path.query_block, last = std::min(first + of.path.query_block, s.queries);
         of.path.forward(rules, queries_of(head, first, last), of.heads);
       }
     });
+    if (part_tokens) join_parts(result, log_sum_exp);
   }
 
-  // The units of a sequence's forward work: `blocks` for each set of `heads` query heads.
+  T* part_results() const { return reinterpret_cast<T*>(c.scratch<char>() + scratch.parts); }
+  T* part_log_sums() const { return reinterpret_cast<T*>(c.scratch<char>() + scratch.part_log_sums); }
+
+  void join_parts(T* result, T* log_sum_exp) {
+    const int64_t width = layout.width, heads = layout.heads;
+    parallel_ranges(layout.batch, 4, [&](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b) {
+        const Sequence& s = sequences[b];
+        const int64_t parts = Units(*this, s).parts, rows = s.queries * heads;
+        const int64_t to = s.first_query * heads, from = s.first_part * heads;
+        for (int64_t r = 0; parts > 1 && r < rows; ++r)
+          join(part_results() + (from + r) * width, part_log_sums() + from + r, parts, rows * width, rows, width,
+               result + (to + r) * width, log_sum_exp ? log_sum_exp + to + r : nullptr);
+      }
+    });
+  }
+
+  // The units of a sequence's forward work: `blocks` times `parts` for each set of `heads` query heads.
   struct Units {
     Units(const Attention& a, const Sequence& s)
         : path(a.path_of_sequence(s)),
           heads(path.takes_group ? a.layout.group : 1),
           blocks(std::max<int64_t>((s.queries + path.query_block - 1) / path.query_block, 1)),
-          sets(a.layout.heads / heads) {}
-    int64_t count() const { return sets * blocks; }
+          sets(a.layout.heads / heads),
+          parts(path.part ? std::max<int64_t>((s.keys + path.part - 1) / path.part, 1) : 1) {}
+    int64_t count() const { return sets * blocks * parts; }
 
     Path<T> path;
-    int64_t heads, blocks, sets;
+    int64_t heads, blocks, sets, parts;
   };
 
   Path<T> path_of_sequence(const Sequence& s) const { return path_of<T>(layout, s.queries, s.keys, blocked_rows); }
@@ -468,7 +540,7 @@ template <class T> struct Attention {
   // What run `run` gives to the gradient of the queries, as [query_tokens, heads, width]. The first run writes the
   // gradient itself.
   T* query_grad_of(int64_t run) const {
-    return reinterpret_cast<T*>(c.scratch<char>() + scratch.query_grads) +
+    return reinterpret_cast<T*>(c.scratch<char>() + scratch.parts) +
            (run - 1) * layout.query_tokens * layout.heads * layout.width;
   }
 

@@ -54,7 +54,7 @@ template <class T> struct AttentionHead {
   const T* grad;  // strides as the result's
   T *query_grad, *key_grad, *value_grad;
   int64_t query_grad_stride, key_grad_stride, value_grad_stride;
-  int64_t first_key, end_key;  // whose gradients are asked for, of a path that splits keys
+  int64_t first_key, end_key;  // that count, for paths that split keys
 
   T* scratch;  // of the task, for paths that want some
 };
