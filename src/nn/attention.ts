@@ -1,6 +1,8 @@
 import { ShapeError, UsageError } from "../errors.js";
-import { reshape, selfAttention } from "../ops/index.js";
-import { formatShape, type Tensor } from "../tensor/tensor.js";
+import { attention, type Rotary, reshape, selfAttention } from "../ops/index.js";
+import { isRecorded } from "../ops/tape.js";
+import { formatShape, type Tensor, tensor } from "../tensor/tensor.js";
+import type { Cache } from "./cache.js";
 import { Dropout } from "./dropout.js";
 import { Linear, type LinearLayerOptions } from "./linear.js";
 import { Module } from "./module.js";
@@ -38,7 +40,18 @@ export interface SequenceOptions {
   offsets?: Tensor | undefined;
 }
 
+/** Earlier tokens, which the new ones see and join. */
+export interface CachedTokens {
+  readonly cache: Cache;
+  /** Which layer of the cache this one is. */
+  readonly layer: number;
+  /** New tokens of each sequence, which then follow each other in `x [tokens, width]`. Default: all of a dense `x`. */
+  readonly counts?: readonly number[] | undefined;
+}
+
 export interface MultiHeadAttentionInputs extends SequenceOptions {
+  /** Default: `x` is all there is. */
+  cached?: CachedTokens | undefined;
   /** Added to the result: the shape of `x`. */
   residual?: Tensor | undefined;
 }
@@ -79,35 +92,77 @@ export class MultiHeadAttention extends Module {
   }
 
   /**
-   * @param x `[batch, length, width]`, or `[tokens, width]` with `offsets`
+   * @param x `[batch, length, width]`, or `[tokens, width]` with `offsets` or `cached.counts`
    * @returns the shape of `x`
+   * @throws ShapeError, UsageError
    */
-  forward(x: Tensor, { lengths, offsets, residual }: MultiHeadAttentionInputs = {}): Tensor {
-    if (x.rank !== (offsets ? 2 : 3) || x.shape.at(-1) !== this.width)
+  forward(x: Tensor, { residual, cached, ...sequence }: MultiHeadAttentionInputs = {}): Tensor {
+    const ragged = cached ? cached.counts !== undefined : sequence.offsets !== undefined;
+    if (x.rank !== (ragged ? 2 : 3) || x.shape.at(-1) !== this.width)
       throw new ShapeError(
-        `MultiHeadAttention: x must be ${offsets ? "[tokens" : "[batch, length"}, ${this.width}], got ${formatShape(x.shape)}`,
+        `MultiHeadAttention: x must be ${ragged ? "[tokens" : "[batch, length"}, ${this.width}], got ${formatShape(x.shape)}`,
       );
     const lead = x.shape.slice(0, -1);
-    const packed = reshape(this.qkv.forward(x), [
-      ...lead,
-      this.heads + 2 * this.kvHeads,
-      this.headWidth,
-    ]);
-    const attended = selfAttention(packed, {
-      ...this.#options,
-      heads: this.heads,
-      lengths,
-      offsets,
-      rotary: this.rotary && { table: this.rotary.table(lead.at(-1)!), style: this.rotary.style },
-      dropout: this.dropout.active ? this.dropout.p : 0,
-      generator: this.dropout.generator,
-    });
+    const heads = this.heads + 2 * this.kvHeads;
+    const packed = reshape(this.qkv.forward(x), [...lead, heads, this.headWidth]);
+    const attended = cached
+      ? this.#attendCached(packed, cached, sequence)
+      : selfAttention(packed, {
+          ...this.#rules,
+          ...sequence,
+          heads: this.heads,
+          rotary: this.#rotary(lead.at(-1)!),
+        });
     return this.dropout.after(
       this.output,
       reshape(attended, [...lead, this.heads * this.headWidth]),
       residual,
     );
   }
+
+  #attendCached(
+    packed: Tensor,
+    { cache, layer, counts }: CachedTokens,
+    { lengths, offsets }: SequenceOptions,
+  ): Tensor {
+    if (lengths || offsets)
+      throw new UsageError(
+        "MultiHeadAttention: with a cache, cached.counts says which tokens are real",
+      );
+    if (isRecorded(packed))
+      throw new UsageError(
+        "MultiHeadAttention: a cache has no gradient; use it inside noGrad, or outside valueAndGrad",
+      );
+    const added = counts ?? new Array<number>(cache.batch).fill(packed.shape[1]!);
+    const longest = cache
+      .lengths(layer)
+      .reduce((most, length, b) => Math.max(most, length + (added[b] ?? 0)), 0);
+    const rotary = this.#rotary(longest);
+    const store = cache.append(layer, { packed }, { counts, rotary });
+    return attention(packed, store.keys, store.values, {
+      ...this.#rules,
+      heads: this.heads,
+      keyLengths: store.lengths,
+      queryOffsets: counts && offsetsOf(counts),
+      rotary: rotary && { ...rotary, rotatesKeys: false },
+    });
+  }
+
+  get #rules() {
+    const { active, p, generator } = this.dropout;
+    return { ...this.#options, dropout: active ? p : 0, generator };
+  }
+
+  #rotary(positions: number): Rotary | undefined {
+    return this.rotary && { table: this.rotary.table(positions), style: this.rotary.style };
+  }
+}
+
+/** Where each sequence begins when `counts` tokens follow each other, and the end: `[batch + 1]`, int32. */
+function offsetsOf(counts: readonly number[]): Tensor {
+  const offsets = [0];
+  for (const count of counts) offsets.push(offsets.at(-1)! + count);
+  return tensor(Int32Array.from(offsets));
 }
 
 /** The numbers of heads and their width, checked. */

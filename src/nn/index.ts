@@ -1,6 +1,7 @@
 export { Parameter } from "../autograd/parameter.js";
 export {
   type AttentionLayerOptions,
+  type CachedTokens,
   MultiHeadAttention,
   type MultiHeadAttentionInputs,
   type MultiHeadAttentionOptions,

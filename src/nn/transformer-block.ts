@@ -1,8 +1,8 @@
 import type { Tensor } from "../tensor/tensor.js";
 import {
   MultiHeadAttention,
+  type MultiHeadAttentionInputs,
   type MultiHeadAttentionOptions,
-  type SequenceOptions,
 } from "./attention.js";
 import { GatedMLP } from "./gated-mlp.js";
 import { MLP } from "./mlp.js";
@@ -62,8 +62,8 @@ export class TransformerBlock extends Module {
           });
   }
 
-  /** `x [batch, length, width]`, or `[tokens, width]` with `offsets` → the same shape. */
-  forward(x: Tensor, sequence: SequenceOptions = {}): Tensor {
+  /** `x` and what it is part of as for {@link MultiHeadAttention.forward} → the shape of `x`. */
+  forward(x: Tensor, sequence: Omit<MultiHeadAttentionInputs, "residual"> = {}): Tensor {
     const attended = this.attention.forward(this.attentionNorm.forward(x), {
       ...sequence,
       residual: x,

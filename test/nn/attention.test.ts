@@ -1,16 +1,24 @@
 /** The fused layers equal the unfused ones. */
 import test from "ava";
 import {
+  AdamW,
+  Cache,
+  type CachedTokens,
   CrossAttention,
+  concat,
   Generator,
   MultiHeadAttention,
   type MultiHeadAttentionOptions,
   Perceiver,
+  type Precision,
+  RotaryEmbedding,
   randn,
   reshape,
   ShapeError,
+  slice,
   split,
   type Tensor,
+  TransformerBlock,
   tensor,
   tidy,
   UsageError,
@@ -145,6 +153,91 @@ test("a perceiver sees neither padding nor the rest of the batch", async (t) => 
   const [, second] = split(context, [1, 1, 1], 0);
   const alone = perceiver.forward(split(second!, [2, 4], 1)[0]!);
   t.true((await distance(split(together, [1, 1, 1], 0)[1]!, alone)) < tolerance);
+});
+
+test("a cache gives token by token what the whole sequence gives", async (t) => {
+  const options = {
+    heads: 4,
+    kvHeads: 2,
+    causal: true,
+    window: 20,
+    rotary: new RotaryEmbedding(4),
+  };
+  using first = new TransformerBlock(16, options);
+  using second = new TransformerBlock(16, options);
+  const run = (x: Tensor, cached?: Omit<CachedTokens, "layer">) => {
+    const layer = (i: number) => (cached ? { cached: { ...cached, layer: i } } : {});
+    return tidy(() => second.forward(first.forward(x, layer(0)), layer(1)));
+  };
+  using cache = new Cache({ layers: 2, batch: 2, kvHeads: 2, headWidth: 4, capacity: 4 });
+  const sequences = [randn([1, 40, 16]), randn([1, 70, 16])];
+  const whole = sequences.map((x) => run(x));
+  // Prompts of different lengths in one ragged batch, then a token of each at a time.
+  const prompts = [30, 65];
+  const prompt = concat(
+    sequences.map((x, b) => reshape(slice(x, 1, 0, prompts[b]!), [prompts[b]!, 16])),
+    0,
+  );
+  const [short, long] = split(run(prompt, { cache, counts: prompts }), prompts, 0);
+  for (const [b, part] of [short!, long!].entries())
+    t.true((await distance(part, slice(whole[b]!, 1, 0, prompts[b]!))) < tolerance);
+  for (let i = 0; i < 5; i++) {
+    const token = concat(
+      sequences.map((x, b) => slice(x, 1, prompts[b]! + i, prompts[b]! + i + 1)),
+      0,
+    );
+    const next = split(run(token, { cache }), [1, 1], 0);
+    for (const [b, part] of next.entries()) {
+      const expected = slice(whole[b]!, 1, prompts[b]! + i, prompts[b]! + i + 1);
+      t.true((await distance(part, expected)) < tolerance, `token ${i} of ${b}`);
+    }
+  }
+  t.deepEqual(cache.lengths(1), [35, 70]);
+  const { attention } = first;
+  const cached = { cache, layer: 0 };
+  t.throws(() => attention.forward(zeros([2, 1, 16]), { cached, lengths: ints(1, 1) }), {
+    instanceOf: UsageError,
+    message: /cached\.counts says which tokens are real/,
+  });
+  t.throws(
+    () =>
+      valueAndGrad([attention.qkv.weight], () =>
+        attention.forward(zeros([2, 1, 16]), { cached }).sum(),
+      ),
+    { instanceOf: UsageError, message: /a cache has no gradient/ },
+  );
+});
+
+test("bfloat16 layers compute nearly the same, and train their float32 weights", async (t) => {
+  const make = (precision: Precision) =>
+    new TransformerBlock(32, { heads: 4, mlp: "swiglu", precision });
+  using exact = make("float32");
+  using rounded = make("bfloat16");
+  rounded.loadStateDict(exact.stateDict());
+  const x = randn([2, 20, 32]);
+  const [a, b] = [exact.forward(x), rounded.forward(x)];
+  const off = await distance(b, a);
+  t.true(off > 1e-5 && off < 2e-2, String(off));
+  using optimizer = new AdamW(rounded.trainable(), { learningRate: 1e-2 });
+  const losses: number[] = [];
+  for (let step = 0; step < 20; step++) {
+    const loss = tidy(() => {
+      const { loss, gradients } = valueAndGrad(rounded.trainable(), () =>
+        rounded.forward(x).square().mean(),
+      );
+      for (const [, parameter] of rounded.namedParameters())
+        t.is(gradients.get(parameter)!.dtype, "float32");
+      optimizer.step(gradients);
+      return loss;
+    });
+    losses.push(await loss.item());
+    loss.dispose();
+  }
+  t.true(losses.at(-1)! < 0.5 * losses[0]!, losses.join());
+  // What it computes now is what its weights say, not what they said.
+  using fresh = make("bfloat16");
+  fresh.loadStateDict(rounded.stateDict());
+  t.deepEqual(await rounded.forward(x).dataAs("float32"), await fresh.forward(x).dataAs("float32"));
 });
 
 test("dropout is drawn while training, the same again from the same seed", async (t) => {
