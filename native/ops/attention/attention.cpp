@@ -12,6 +12,7 @@
 #include "ops/attention/blocked.simd.h"
 #include "ops/attention/decode.simd.h"
 #include "ops/attention/general.simd.h"
+#include "ops/attention/short.simd.h"
 
 namespace userllm {
 namespace {
@@ -187,8 +188,6 @@ template <class T> struct Path {
   int64_t part = 0;  // forward: keys of one unit, whose results are joined; 0: all keys
 };
 
-constexpr int64_t kShort = 64;  // what is longer is blocked
-
 // Query heads of a key head that a blocked unit takes together: with more, each of them has rows enough.
 constexpr int64_t kMostGroup = 32;
 
@@ -220,9 +219,14 @@ template <class T> Path<T> path_of(const Layout& layout, int64_t queries, int64_
       return {SIMD_CALL(attention_blocked_f64), SIMD_CALL(attention_blocked_backward_f64), query_block, takes_group,
               true};
   }
-  if constexpr (kFloat)
-    return {SIMD_CALL(attention_general_f32), SIMD_CALL(attention_general_backward_f32), kShort, false, false};
-  else
+  if constexpr (kFloat) {
+    if (layout.width > kShortHeadWidth)
+      return {SIMD_CALL(attention_general_f32), SIMD_CALL(attention_general_backward_f32), kShort, false, false};
+    // Gradients of rows, which sequences share, are added up by the general path.
+    return {SIMD_CALL(attention_short_f32),
+            layout.gathered ? SIMD_CALL(attention_general_backward_f32) : SIMD_CALL(attention_short_backward_f32),
+            kShort, true, false};
+  } else
     return {SIMD_CALL(attention_general_f64), SIMD_CALL(attention_general_backward_f64), kShort, false, false};
 }
 
