@@ -12,6 +12,7 @@ import {
   UsageError,
 } from "../../src/errors.js";
 import {
+  adafactorStep,
   adamwStep,
   clone,
   gather,
@@ -218,6 +219,23 @@ test.serial("a gradient that failed changes nothing, in no parameter", async (t)
     }
 });
 
+for (const [name, make, clipNorm] of goldens)
+  test.serial(`${name} goes on after a failed gradient as if it had not been`, async (t) => {
+    const [mine, theirs] = [parametersOf("float32"), parametersOf("float32")];
+    const [stumbling, straight] = [make(mine), make(theirs)];
+    for (const step of [1, 2]) {
+      using index = tensor([9, 0, 0, 0, 0, 0, 0], { dtype: "int32" });
+      using good = ramp([7], () => 1, "float32");
+      const failed = new Map([[mine[1]!, gather(good, index, 0)]]);
+      stumbling.step(failed, { clipNorm }).gradientNorm?.dispose();
+      dispose(failed.values());
+      await run(stumbling, mine, "float32", [step, step + 1], { clipNorm });
+      await run(straight, theirs, "float32", [step, step + 1], { clipNorm });
+    }
+    t.deepEqual(await read(mine), await read(theirs));
+    dispose([stumbling, straight, ...mine, ...theirs]);
+  });
+
 test.serial("parameters without a gradient keep value and state", async (t) => {
   const parameters = parametersOf("float32");
   const optimizer = new AdamW(parameters, { weightDecay: 0.5 });
@@ -296,6 +314,24 @@ test.serial("lists that do not match are refused", (t) => {
       rows: [0],
       ...given,
     });
+  const matrix = tensor([[1, 2]]);
+  const [gradient, row, column] = [tensor([[1, 2]]), tensor([1]), tensor([1, 2])];
+  const nine = tensor(new Float64Array(9).fill(0.5), { shape: [1, 9] });
+  const factored = (given: Partial<Parameters<typeof adafactorStep>[0]>) => () =>
+    adafactorStep({
+      parameters: [matrix],
+      gradients: [gradient],
+      row: [row],
+      column: [column],
+      second: [],
+      first: [],
+      steps: [count],
+      scalars: nine,
+      rows: [0],
+      scaleParameter: true,
+      relativeStep: "none",
+      ...given,
+    });
   const refusals: [
     () => void,
     typeof ShapeError | typeof DTypeError | typeof UsageError,
@@ -352,6 +388,36 @@ test.serial("lists that do not match are refused", (t) => {
       "adamw: parameters[0] and gradients[0] share memory; what the op changes must be its own",
     ],
     [
+      factored({ row: [] }),
+      ShapeError,
+      "adafactor: row must have a tensor for each of 1 parameters of at least two dimensions, got 0",
+    ],
+    [
+      factored({ second: [a] }),
+      ShapeError,
+      "adafactor: second must have a tensor for each of 0 parameters of less than two dimensions, got 1",
+    ],
+    [
+      factored({ row: [column], column: [row] }),
+      ShapeError,
+      "adafactor: row[0] [2] must be [1], for a parameter [1, 2]",
+    ],
+    [
+      factored({ column: [double] }),
+      DTypeError,
+      "adafactor: column[0] is float64, its parameter float32; they must be the same",
+    ],
+    [
+      factored({ first: [gradient] }),
+      UsageError,
+      "adafactor: first[0] and gradients[0] share memory; what the op changes must be its own",
+    ],
+    [
+      factored({ relativeStep: "always" as never }),
+      UsageError,
+      "adafactor: relative_step must be a whole number from 0 to 2, got -1",
+    ],
+    [
       () =>
         sgdStep({
           parameters: [a, c],
@@ -393,6 +459,7 @@ test.serial("lists that do not match are refused", (t) => {
   ];
   for (const [call, instanceOf, message] of refusals) t.throws(call, { instanceOf, message });
   dispose([a, b, c, d, wide, double, view, scalars, single, count]);
+  dispose([matrix, gradient, row, column, nine]);
 });
 
 test.serial("a state that does not fit is refused, and nothing changes", async (t) => {
