@@ -5,7 +5,7 @@ import { valueAndGrad } from "../../src/autograd/value-and-grad.js";
 import { DTypeError, ShapeError, UsageError } from "../../src/errors.js";
 import { native } from "../../src/native.js";
 import { Linear } from "../../src/nn/index.js";
-import { adamwStep, cast, gather, multiply, sum } from "../../src/ops/index.js";
+import { adamwStep, cast, gather, linear, multiply, sum } from "../../src/ops/index.js";
 import {
   Adafactor,
   AdamW,
@@ -183,6 +183,31 @@ test.serial("only float32 values have shadows", (t) => {
     message: "shadow: the value is float64, must be float32",
   });
   parameter.dispose();
+});
+
+test.serial("products read the shadow of the last step, and train the value", async (t) => {
+  const layer = new Linear(96, 64);
+  const { weight } = layer;
+  using x = wave([200, 96], 0.3);
+  const optimizer = new SGD([weight], { learningRate: 1 });
+  const forward = (options: { shadow?: Tensor }): Tensor =>
+    linear(x, weight.value, layer.bias!.value, { precision: "bfloat16", ...options });
+  for (let step = 0; step < 3; step++) {
+    const results = tidy(() => [forward({ shadow: weight.shadow }), forward({})]);
+    const [fast, slow] = await Promise.all(results.map((result) => result.data()));
+    t.deepEqual(fast, slow);
+    disposeAll(results);
+    const { loss, gradients } = valueAndGrad([weight], () => {
+      const y = forward({ shadow: weight.shadow });
+      return sum(multiply(y, y));
+    });
+    t.is(gradients.get(weight)!.dtype, "float32");
+    const before = await weight.value.data();
+    optimizer.step(gradients);
+    t.notDeepEqual(await weight.value.data(), before);
+    disposeAll([loss, ...gradients.values()]);
+  }
+  disposeAll([optimizer, layer]);
 });
 
 test.serial("repacked shadows are renewed after a step, as the parameters are", (t) => {
