@@ -18,10 +18,11 @@ int64_t count_not_below(const double* x, int64_t n, double bound) {
   return SIMD_CALL(count_not_below_f64)(x, n, bound);
 }
 
-// The scores of the targets, then the counts of each segment.
-template <class T> void infer_as(Infer& c) {
-  const Blocks<T> blocks(c.call);
-  blocks.ask(c, align(blocks.rows * int64_t{sizeof(T)}) + blocks.segments * blocks.rows * int64_t{sizeof(int32_t)});
+// For each segment the scores of the targets, then the counts.
+template <class E> void infer_as(Infer& c) {
+  const Blocks<E> blocks(c.call);
+  const int64_t parts = blocks.segments * blocks.rows;
+  blocks.ask(c, align(parts * int64_t{sizeof(BlockSum<E>)}) + parts * int64_t{sizeof(int32_t)});
 }
 
 void infer(Infer& c) {
@@ -37,39 +38,40 @@ void infer(Infer& c) {
     infer_as<float>(c);
 }
 
-template <class T> void run(Call& c) {
+template <class E> void run(Call& c) {
+  using T = BlockSum<E>;
   const auto* targets = c.in(kTargets).as<const int32_t>();
   int32_t* const ranks = c.out(0).as<int32_t>();
-  Blocks<T> blocks(c);
+  Blocks<E> blocks(c);
   if (!blocks.prepare(c)) {
     std::fill_n(ranks, blocks.rows, 0);
     return;
   }
-  T* const own = reinterpret_cast<T*>(blocks.own);
-  int32_t* const counts = reinterpret_cast<int32_t*>(blocks.own + align(blocks.rows * int64_t{sizeof(T)}));
+  const int64_t rows = blocks.rows, segments = blocks.segments;
+  T* const bounds = reinterpret_cast<T*>(blocks.own);
+  int32_t* const counts = reinterpret_cast<int32_t*>(blocks.own + align(segments * rows * int64_t{sizeof(T)}));
   const auto has_target = [&](int64_t row) { return targets[row] >= 0 && targets[row] < blocks.classes; };
-  parallel_ranges(blocks.rows, 64, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      if (!has_target(row)) c.index_fault(kTargets, row, targets[row], blocks.classes);
-      own[row] = has_target(row) ? blocks.score(row, targets[row]) : T(0);
-    }
-  });
   blocks.each(
-      [&](int64_t begin, int64_t end, int64_t segment) {
-        std::fill(counts + segment * blocks.rows + begin, counts + segment * blocks.rows + end, 0);
+      [&](const auto& mine, int64_t segment) {
+        for (int64_t row = mine.begin; row < mine.end; ++row) {
+          if (!has_target(row)) c.index_fault(kTargets, row, targets[row], blocks.classes);
+          bounds[segment * rows + row] = has_target(row) ? mine.score(row, targets[row]) : T(0);
+          counts[segment * rows + row] = 0;
+        }
       },
       [&](const RowBlock<T>& block, int64_t segment) {
-        const T bound = own[block.row];
+        const T bound = bounds[segment * rows + block.row];
         int64_t count = count_not_below(block.scores, block.count, bound);
         for (const int32_t* id = block.excluded; id < block.excluded_end; ++id) {
-          const bool counted = *id != targets[block.row] && (id == block.excluded || id[-1] != *id);
-          count -= counted && !(block.scores[*id - block.first] < bound);
+          const bool repeats = id > block.excluded && id[-1] == *id;
+          if (*id == targets[block.row] || repeats) continue;
+          count -= !(block.scores[*id - block.first] < bound);
         }
-        counts[segment * blocks.rows + block.row] += int32_t(count);
+        counts[segment * rows + block.row] += int32_t(count);
       });
-  for (int64_t row = 0; row < blocks.rows; ++row) {
+  for (int64_t row = 0; row < rows; ++row) {
     int32_t rank = 0;  // the target counts itself
-    for (int64_t s = 0; s < blocks.segments; ++s) rank += counts[s * blocks.rows + row];
+    for (int64_t s = 0; s < segments; ++s) rank += counts[s * rows + row];
     ranks[row] = has_target(row) ? rank : 0;
   }
 }

@@ -13,14 +13,15 @@ enum Attribute { kK };
 enum Out { kValues, kIndices };
 
 // The heaps of the segments: with several of them each has its own, which are merged at the end.
-template <class T> int64_t heap_bytes(const Blocks<T>& blocks, int64_t k) {
+template <class E> int64_t heap_bytes(const Blocks<E>& blocks, int64_t k) {
+  using T = BlockSum<E>;
   if (blocks.segments == 1) return 0;
   return align(blocks.segments * blocks.rows * k * int64_t{sizeof(T)}) +
          align(blocks.segments * blocks.rows * k * int64_t{sizeof(int32_t)});
 }
 
-template <class T> void infer_as(Infer& c) {
-  const Blocks<T> blocks(c.call);
+template <class E> void infer_as(Infer& c) {
+  const Blocks<E> blocks(c.call);
   blocks.ask(c, heap_bytes(blocks, c.call.integer(kK)));
 }
 
@@ -60,11 +61,12 @@ template <class T> void enter(const RowBlock<T>& block, TopHeap<T> heap, int64_t
   }
 }
 
-template <class T> void run(Call& c) {
+template <class E> void run(Call& c) {
+  using T = BlockSum<E>;
   const int64_t k = c.integer(kK);
   T* const values = c.out(kValues).as<T>();
   int32_t* const indices = c.out(kIndices).as<int32_t>();
-  Blocks<T> blocks(c);
+  Blocks<E> blocks(c);
   if (!blocks.prepare(c)) {
     std::fill_n(values, blocks.rows * k, T(0));
     std::fill_n(indices, blocks.rows * k, 0);
@@ -79,8 +81,9 @@ template <class T> void run(Call& c) {
     const int64_t at = (segment * blocks.rows + row) * k;
     return TopHeap<T>{all.value + at, all.index + at};
   };
-  blocks.each([&](int64_t begin, int64_t end, int64_t segment) { clear(heap_of(begin, segment), (end - begin) * k); },
-              [&](const RowBlock<T>& block, int64_t segment) { enter(block, heap_of(block.row, segment), k); });
+  blocks.each(
+      [&](const auto& mine, int64_t segment) { clear(heap_of(mine.begin, segment), (mine.end - mine.begin) * k); },
+      [&](const RowBlock<T>& block, int64_t segment) { enter(block, heap_of(block.row, segment), k); });
   parallel_ranges(blocks.rows, 4096 / (k * blocks.segments) + 1, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const TopHeap<T> parts = heap_of(row, 0);

@@ -6,7 +6,7 @@
 #include <type_traits>
 
 #include "core/op.h"
-#include "devices/cpu/gemm/gemm.simd.h"
+#include "devices/cpu/gemm/blocks.h"
 #include "devices/cpu/gemm/weight_pack.h"
 #include "devices/cpu/offsets.h"
 #include "devices/cpu/thread_pool.h"
@@ -47,35 +47,120 @@ template <class T> struct RowBlock {
   const int32_t *excluded, *excluded_end;  // those of them that the row leaves out: ascending, maybe with repeats
 };
 
-// How scores are cut. A task has some rows and a segment of the classes. For each block of classes, whose part of the
-// weight stays in the second-level cache, it goes over its rows a strip at a time, whose scores stay in the first.
-template <class T> class Blocks {
+// How scores are made; E is the type of the operands of the product. A task has some rows and a segment of the classes.
+// For each block of classes, whose part of the weight stays in the second-level cache, it goes over its rows a strip at
+// a time, whose scores stay in the first.
+template <class E> class Blocks {
  public:
-  Blocks(const Call& call)
+  using T = BlockSum<E>;
+
+  explicit Blocks(const Call& call)
       : c(call),
-        kernel(kernels()),
         rows(c.in(kX).shape.rows()),
         classes(c.in(kWeight).shape[0]),
         width(c.in(kWeight).shape[1]),
-        strip(2 * kernel.rows) {
-    constexpr int64_t kBlockBytes = 256 << 10, kBlockClasses = 512, kRowBytes = 768 << 10, kTaskRows = 144;
-    const int64_t row_bytes = std::max(width, int64_t{1}) * int64_t{sizeof(T)};
-    block = kernel.columns * std::clamp(kBlockBytes / (row_bytes * kernel.columns), int64_t{1},
-                                        std::max(kBlockClasses / kernel.columns, int64_t{1}));
+        columns_(block_columns<E>()) {
+    constexpr int64_t kBlockBytes = 256 << 10, kBlockClasses = 512, kRowBytes = 768 << 10;
+    const int64_t row_bytes = std::max(width, int64_t{1}) * int64_t{sizeof(E)};
+    block_ = columns_ * std::clamp(kBlockBytes / (row_bytes * columns_), int64_t{1},
+                                   std::max(kBlockClasses / columns_, int64_t{1}));
     // What a row keeps is the best of a total order, or a count: how tasks are cut does not change it.
-    const int64_t wanted = 2 * thread_count(), strips = ceil_div(rows, strip);
-    row_tasks = ceil_div(rows, std::clamp(kRowBytes / row_bytes, 2 * strip, kTaskRows));
-    if (row_tasks > 1) row_tasks = std::min(strips, ceil_div(row_tasks, thread_count()) * thread_count());
+    const int64_t wanted = 2 * thread_count(), strips = ceil_div(rows, kStrip);
+    row_tasks_ = ceil_div(rows, std::clamp(kRowBytes / row_bytes, 2 * kStrip, kTaskRows));
+    if (row_tasks_ > 1) row_tasks_ = std::min(strips, ceil_div(row_tasks_, thread_count()) * thread_count());
     constexpr int64_t kSegmentClasses = 4096;
-    segments = row_tasks < wanted ? ceil_div(wanted, std::max(row_tasks, int64_t{1})) : 1;
+    segments = row_tasks_ < wanted ? ceil_div(wanted, std::max(row_tasks_, int64_t{1})) : 1;
     segments = std::clamp(classes / kSegmentClasses, int64_t{1}, segments);
   }
 
   const Call& c;
-  const GemmKernels& kernel;
   int64_t rows, classes, width;
-  int64_t strip, block;         // rows, classes
-  int64_t row_tasks, segments;  // of the work
+  int64_t segments;     // each row meets as many pieces of the classes, maybe on different threads
+  char* own = nullptr;  // the op's scratch
+
+  // In `infer`: the pack, and scratch of which the last `own_bytes` are the op's.
+  void ask(Infer& infer, int64_t own_bytes) const {
+    const bool packed = ask_for_pack<E>(infer, kWeight, product());
+    infer.scratch(size_t((packed ? 0 : packed_bytes()) + excluded_bytes() + slot_bytes() * thread_count() + own_bytes));
+  }
+
+  // In the kernel: makes the panels and sorts what rows leave out; false after a fault that leaves nothing to do.
+  bool prepare(Call& call) {
+    char* at = call.scratch<char>();
+    if (call.pack()) {
+      panels_ = static_cast<const E*>(fresh_pack<E>(call, product()));
+    } else {
+      if (width > 0) gemm_pack_b<E>(product(), at);
+      panels_ = reinterpret_cast<const E*>(at);
+      at += packed_bytes();
+    }
+    sorted_ = reinterpret_cast<int32_t*>(at);
+    slots_ = at + excluded_bytes();
+    own = slots_ + slot_bytes() * thread_count();
+    return sort_excluded(call);
+  }
+
+  // Some rows, as the product reads them.
+  struct Rows {
+    const Blocks& blocks;
+    int64_t begin, end;
+    BlockRows<E> data;
+
+    // The score of one class, by the arithmetic of the blocks: to the bit what they show.
+    T score(int64_t row, int64_t of) const {
+      T values[kMaxColumns];
+      const int64_t first = of / blocks.columns_ * blocks.columns_;
+      multiply(row, 1, first, std::min(blocks.columns_, blocks.classes - first), values, blocks.columns_);
+      return values[of - first];
+    }
+
+    // to[height, count] = the scores; `first` is the first class of a panel.
+    void multiply(int64_t row, int64_t height, int64_t first, int64_t count, T* to, int64_t stride) const {
+      const T* bias = blocks.c.in(kBias).template as<const T>();
+      if (bias)
+        for (int64_t i = 0; i < height; ++i) std::copy_n(bias + first, count, to + i * stride);
+      block_multiply<E>({.m = height,
+                         .n = count,
+                         .k = blocks.width,
+                         .a = {data.data + (row - begin) * data.stride, data.stride},
+                         .b = blocks.panels_ + first * block_k<E>(blocks.width),
+                         .c = to,
+                         .c_stride = stride,
+                         .accumulate = bias != nullptr});
+    }
+  };
+
+  // Calls start(rows, segment) for some rows and a segment, and then body(row block, segment) for all blocks of these
+  // rows, a row's in ascending order, on one thread.
+  template <class Start, class Body> void each(const Start& start, const Body& body) const {
+    parallel_with_slots(row_tasks_ * segments, [&](int64_t task, int64_t slot) {
+      const int64_t segment = task / row_tasks_, part = task % row_tasks_;
+      char* const memory = slots_ + slot * slot_bytes();
+      T* const held = reinterpret_cast<T*>(memory);
+      const int64_t begin = rows * part / row_tasks_, end = rows * (part + 1) / row_tasks_;
+      const Rows mine = {*this, begin, end, rows_of(begin, end, memory + held_bytes())};
+      [[maybe_unused]] const Scope scope;
+      start(mine, segment);
+      const int64_t blocks = ceil_div(classes, block_);
+      for (int64_t b = blocks * segment / segments; b < blocks * (segment + 1) / segments; ++b) {
+        const int64_t first = b * block_, count = std::min(block_, classes - first);
+        for (int64_t row = begin; row < end; row += kStrip) {
+          const int64_t height = std::min(kStrip, end - row);
+          mine.multiply(row, height, first, count, held, block_);
+          for (int64_t i = 0; i < height; ++i) {
+            const auto [from, to] = excluded(row + i, first, first + count);
+            body(RowBlock<T>{row + i, first, count, held + i * block_, from, to}, segment);
+          }
+        }
+      }
+    });
+  }
+
+ private:
+  static constexpr bool kBf16 = std::is_same_v<E, BFloat16>;
+  static constexpr int64_t kStrip = kBf16 ? 32 : 24, kTaskRows = 6 * kStrip, kMaxColumns = 64;
+  struct NoScope {};
+  using Scope = std::conditional_t<kBf16, BlockScope, NoScope>;
 
   // The weight as panels, in the pack that its storage keeps or, without one, in the scratch.
   Gemm product() const {
@@ -86,93 +171,14 @@ template <class T> class Blocks {
     return g;
   }
 
-  // In `infer`: the pack, and scratch of which the last `own_bytes` are the op's.
-  void ask(Infer& infer, int64_t own_bytes) const {
-    const bool packed = ask_for_pack<T>(infer, kWeight, product());
-    infer.scratch(size_t((packed ? 0 : packed_bytes()) + excluded_bytes() + slot_bytes() * thread_count() + own_bytes));
-  }
-
-  // In the kernel: makes the panels and sorts what rows leave out; false after a fault that leaves nothing to do.
-  bool prepare(Call& call) {
-    char* at = call.scratch<char>();
-    if (call.pack()) {
-      panels = static_cast<const T*>(fresh_pack<T>(call, product()));
-    } else {
-      if (width > 0) gemm_pack_b<T>(product(), at);
-      panels = reinterpret_cast<const T*>(at);
-      at += packed_bytes();
-    }
-    sorted_ = reinterpret_cast<int32_t*>(at);
-    slots_ = at + excluded_bytes();
-    own = slots_ + slot_bytes() * thread_count();
-    return sort_excluded(call);
-  }
-
-  char* own = nullptr;
-  const T* panels = nullptr;
-
-  // Calls body(row block, segment): all rows with all blocks; a row's blocks of one segment come in ascending order, on
-  // one thread, after start(first row, end, segment).
-  template <class Start, class Body> void each(const Start& start, const Body& body) const {
-    parallel_with_slots(row_tasks * segments, [&](int64_t task, int64_t slot) {
-      const int64_t segment = task / row_tasks, part = task % row_tasks;
-      const int64_t row_begin = rows * part / row_tasks, row_end = rows * (part + 1) / row_tasks;
-      const int64_t blocks = ceil_div(classes, block);
-      T* const held = reinterpret_cast<T*>(slots_ + slot * slot_bytes());
-      start(row_begin, row_end, segment);
-      for (int64_t b = blocks * segment / segments; b < blocks * (segment + 1) / segments; ++b) {
-        const int64_t first = b * block, count = std::min(block, classes - first);
-        for (int64_t row = row_begin; row < row_end; row += strip) {
-          const int64_t height = std::min(strip, row_end - row);
-          multiply(row, height, first, count, held, block);
-          for (int64_t i = 0; i < height; ++i) {
-            const auto [from, to] = excluded(row + i, first, first + count);
-            body(RowBlock<T>{row + i, first, count, held + i * block, from, to}, segment);
-          }
-        }
-      }
-    });
-  }
-
-  // The score of one class, by the arithmetic of the blocks: to the bit what `each` shows.
-  T score(int64_t row, int64_t of) const {
-    T values[kMaxColumns];
-    const int64_t first = of / kernel.columns * kernel.columns;
-    multiply(row, 1, first, std::min(kernel.columns, classes - first), values, kernel.columns);
-    return values[of - first];
-  }
-
- private:
-  static constexpr int64_t kMaxColumns = 64;
-
-  static const GemmKernels& kernels() {
-    if constexpr (std::is_same_v<T, float>)
-      return SIMD_CALL(gemm_kernels_float)();
-    else
-      return SIMD_CALL(gemm_kernels_double)();
-  }
-
-  int64_t packed_bytes() const { return align(int64_t(gemm_packed_bytes<T>(classes, width))); }
+  int64_t packed_bytes() const { return align(int64_t(gemm_packed_bytes<E>(classes, width))); }
   int64_t excluded_bytes() const {
     return c.in(kExcluded) ? align(c.in(kExcluded).count() * int64_t{sizeof(int32_t)}) : 0;
   }
-  int64_t slot_bytes() const { return align(strip * block * int64_t{sizeof(T)}); }
+  int64_t held_bytes() const { return align(kStrip * block_ * int64_t{sizeof(T)}); }
+  int64_t slot_bytes() const { return held_bytes(); }
 
-  // to[height, count] = the scores; `first` is the first class of a panel.
-  void multiply(int64_t row, int64_t height, int64_t first, int64_t count, T* to, int64_t stride) const {
-    const T* bias = c.in(kBias).as<const T>();
-    Gemm g = {.m = height, .n = count, .k = width};
-    g.a = c.in(kX).as<const T>() + row * width;
-    g.a_row_stride = width;
-    g.bias = bias ? bias + first : nullptr;
-    g.c = to;
-    g.c_row_stride = stride;
-    if (width > 0)
-      return kernel.tiles(g, {panels + first * width, width * kernel.columns, kernel.columns}, {0, height, 0, count},
-                          nullptr);
-    for (int64_t i = 0; i < height; ++i)
-      for (int64_t j = 0; j < count; ++j) to[i * stride + j] = bias ? bias[first + j] : T(0);
-  }
+  BlockRows<E> rows_of(int64_t begin, int64_t, char*) const { return {c.in(kX).as<const E>() + begin * width, width}; }
 
   std::pair<const int32_t*, const int32_t*> excluded(int64_t row, int64_t from, int64_t to) const {
     if (!c.in(kExcluded)) return {nullptr, nullptr};
@@ -197,6 +203,10 @@ template <class T> class Blocks {
     return true;
   }
 
+  int64_t columns_;  // of a panel
+  int64_t block_;    // classes
+  int64_t row_tasks_;
+  const E* panels_ = nullptr;
   int32_t* sorted_ = nullptr;
   char* slots_ = nullptr;
 };
