@@ -1,20 +1,21 @@
 import { UsageError } from "../errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { defineOp } from "./define-op.js";
+import { type Precision, precisionCode } from "./precision.js";
 import type { TopK } from "./top-k.js";
 
 const topKOp = defineOp({
   name: "matmul_top_k",
-  inputs: ["x", "weight", "bias?", "excluded?", "offsets?"],
-  attributes: ["k"],
+  inputs: ["x", "weight", "bias?", "excluded?", "offsets?", "shadow?"],
+  attributes: ["k", "precision"],
   outputs: ["values", "indices"],
   gradient: { none: "ranks a catalogue for use; train with a loss over the scores" },
 });
 
 const rankOp = defineOp({
   name: "matmul_rank",
-  inputs: ["x", "weight", "bias?", "excluded?", "offsets?", "targets"],
-  attributes: [],
+  inputs: ["x", "weight", "bias?", "excluded?", "offsets?", "shadow?", "targets"],
+  attributes: ["precision"],
   outputs: ["ranks"],
   gradient: { none: "ranks are whole numbers" },
 });
@@ -28,10 +29,14 @@ export interface Excluded {
 }
 
 export interface CatalogueOptions {
-  /** `[classes]`, added to the scores. */
+  /** `[classes]`, in the dtype of the scores, to which it is added. */
   bias?: Tensor | undefined;
   /** For example the items a user has seen. Default: none. */
   excluded?: Excluded | undefined;
+  /** Of the products. A bfloat16 `weight` implies `bfloat16`. Default: `float32`, which leaves operands as they are. */
+  precision?: Precision | undefined;
+  /** `weight` in bfloat16 (`Parameter.shadow`), read in its place by `precision: "bfloat16"`. */
+  shadow?: Tensor | undefined;
 }
 
 /**
@@ -44,18 +49,20 @@ export interface CatalogueOptions {
  *
  * The weight is rearranged for the matrix product once, and again only after it has changed.
  *
- * @param x      `[..., width]`, float32 or float64
+ * @param x      `[..., width]`
  * @param weight `[classes, width]`
- * @returns      values `[..., k]`, and indices `[..., k]`, int32
+ * @returns      values `[..., k]`, float32, or float64 for float64; and indices `[..., k]`, int32
  * @throws ShapeError when widths disagree or there are fewer than `k` classes
+ * @throws DTypeError when the dtypes of x and weight differ, except as in {@link linear}
  */
 export function matmulTopK(
   x: Tensor,
   weight: Tensor,
   k: number,
-  { bias, excluded }: CatalogueOptions = {},
+  options: CatalogueOptions = {},
 ): TopK {
-  const [values, indices] = topKOp({ x, weight, bias, ...left("matmulTopK", excluded) }, { k });
+  const { inputs, precision } = catalogue("matmulTopK", options);
+  const [values, indices] = topKOp({ x, weight, ...inputs }, { k, precision });
   return { values, indices };
 }
 
@@ -69,26 +76,32 @@ export function matmulTopK(
  * last) or another's. Both scores come from the same arithmetic, so equal embeddings are equal to the bit. A target
  * that its row leaves out is ranked all the same.
  *
- * @param x       `[..., width]`, float32 or float64
+ * @param x       `[..., width]`
  * @param weight  `[classes, width]`
  * @param targets `[...]`, int32; one outside the classes is a fault
  * @returns       `[...]`, int32, from 1 on
  * @throws ShapeError when widths disagree, or `targets` does not match the rows of `x`
+ * @throws DTypeError when the dtypes of x and weight differ, except as in {@link linear}
  */
 export function rankOfTargets(
   x: Tensor,
   weight: Tensor,
   targets: Tensor,
-  { bias, excluded }: CatalogueOptions = {},
+  options: CatalogueOptions = {},
 ): Tensor {
-  const [ranks] = rankOp({ x, weight, bias, ...left("rankOfTargets", excluded), targets }, {});
+  const { inputs, precision } = catalogue("rankOfTargets", options);
+  const [ranks] = rankOp({ x, weight, ...inputs, targets }, { precision });
   return ranks;
 }
 
-function left(name: string, excluded: Excluded | undefined) {
-  if (excluded === undefined) return {};
-  const { ids, offsets } = excluded;
-  if (ids === undefined || offsets === undefined)
+function catalogue(
+  name: string,
+  { bias, excluded, precision = "float32", shadow }: CatalogueOptions,
+) {
+  if (excluded && !(excluded.ids && excluded.offsets))
     throw new UsageError(`${name}: excluded must have ids and offsets`);
-  return { excluded: ids, offsets };
+  return {
+    inputs: { bias, excluded: excluded?.ids, offsets: excluded?.offsets, shadow },
+    precision: precisionCode(name, precision),
+  };
 }

@@ -2,7 +2,7 @@ import { matmulTopK, rankOfTargets } from "../../src/ops/matmul-top-k.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { type CaseList, type CaseOptions, cases, type HostTensor, hostTensor } from "./case.js";
 
-interface Options extends CaseOptions {
+export interface CatalogueCase extends CaseOptions {
   rows: readonly number[];
   classes: number;
   width: number;
@@ -16,7 +16,7 @@ interface Options extends CaseOptions {
   odd?: number;
 }
 
-const shapes: readonly Options[] = [
+const shapes: readonly CatalogueCase[] = [
   { name: "one class", rows: [3], classes: 1, width: 7, k: 1 },
   { name: "all of seven", rows: [], classes: 7, width: 5, k: 7 },
   { name: "sixty-three classes, bias", rows: [2, 5], classes: 63, width: 7, k: 10, bias: true },
@@ -103,9 +103,12 @@ const before = (a: number, b: number): number =>
     ? Number(Number.isNaN(b)) - Number(Number.isNaN(a))
     : Number(b > a) - Number(b < a);
 
-type Inputs = Record<"x" | "weight" | "bias" | "excluded" | "offsets" | "targets", HostTensor>;
+export type Inputs = Record<
+  "x" | "weight" | "bias" | "excluded" | "offsets" | "targets",
+  HostTensor
+>;
 
-const inputs: Parameters<typeof cases<Options, Inputs>>[2]["inputs"] = (
+const inputs: Parameters<typeof cases<CatalogueCase, Inputs>>[2]["inputs"] = (
   random,
   { rows, classes, width, excluded = [], whole, odd = 0 },
 ) => {
@@ -130,16 +133,16 @@ const inputs: Parameters<typeof cases<Options, Inputs>>[2]["inputs"] = (
   };
 };
 
-const options = (
+export const catalogueOptions = (
   { bias, excluded, offsets }: Record<"bias" | "excluded" | "offsets", Tensor>,
-  options: Options,
+  options: CatalogueCase,
 ) => ({
   bias: options.bias ? bias : undefined,
   excluded: options.excluded ? { ids: excluded, offsets } : undefined,
 });
 
 /** The scores of a row, and which classes it leaves out. */
-function rowOf(given: Inputs, { classes, width, bias, excluded }: Options, r: number) {
+function rowOf(given: Inputs, { classes, width, bias, excluded }: CatalogueCase, r: number) {
   const scores = Array.from({ length: classes }, (_, c) => {
     let sum = bias ? given.bias.data[c]! : 0;
     for (let i = 0; i < width; i++)
@@ -150,7 +153,7 @@ function rowOf(given: Inputs, { classes, width, bias, excluded }: Options, r: nu
   return { scores, left: new Set(excluded ? given.excluded.data.slice(from, to) : []) };
 }
 
-const work = ({ rows, classes, width }: Options) => ({
+const work = ({ rows, classes, width }: CatalogueCase) => ({
   flops: 2 * product(rows) * classes * width,
   bytes: 4 * (product(rows) + classes) * width,
 });
@@ -160,7 +163,12 @@ const list: CaseList[] = [
     covers: ["matmul_top_k"],
     inputs,
     run(given, shape) {
-      const { values, indices } = matmulTopK(given.x, given.weight, shape.k, options(given, shape));
+      const { values, indices } = matmulTopK(
+        given.x,
+        given.weight,
+        shape.k,
+        catalogueOptions(given, shape),
+      );
       return [values, indices];
     },
     reference(given, shape) {
@@ -191,7 +199,7 @@ const list: CaseList[] = [
     covers: ["matmul_rank"],
     inputs,
     run: (given, shape) =>
-      rankOfTargets(given.x, given.weight, given.targets, options(given, shape)),
+      rankOfTargets(given.x, given.weight, given.targets, catalogueOptions(given, shape)),
     reference(given, shape) {
       const ranks = hostTensor(shape.rows, (r) => {
         const { scores, left } = rowOf(given, shape, r);

@@ -12,6 +12,7 @@ namespace {
 using namespace scores;
 
 enum Own { kTargets = kInputs };
+enum Attribute { kPrecision };
 
 int64_t count_not_below(const float* x, int64_t n, float bound) { return SIMD_CALL(count_not_below_f32)(x, n, bound); }
 int64_t count_not_below(const double* x, int64_t n, double bound) {
@@ -26,16 +27,13 @@ template <class E> void infer_as(Infer& c) {
 }
 
 void infer(Infer& c) {
-  require_inputs(c);
+  require_inputs(c, kPrecision);
   c.require_dtype(kTargets, {DType::kInt32});
   const Shape rows = c.shape(kX).without(-1);
   c.require_shape(kTargets, rows, "one target for each row of x");
   c.output(0, DType::kInt32, rows);
   if (rows.count() == 0) return;
-  if (c.in(kX).dtype == DType::kFloat64)
-    infer_as<double>(c);
-  else
-    infer_as<float>(c);
+  with_operand_type(c.call, kPrecision, [&](auto type) { infer_as<decltype(type)>(c); });
 }
 
 template <class E> void run(Call& c) {
@@ -78,15 +76,13 @@ template <class E> void run(Call& c) {
 
 void cpu(Call& c) {
   if (c.out(0).count() == 0) return;
-  if (c.in(kX).dtype == DType::kFloat64)
-    run<double>(c);
-  else
-    run<float>(c);
+  with_operand_type(c, kPrecision, [&](auto type) { run<decltype(type)>(c); });
 }
 
 const Register op{{
     .name = "matmul_rank",
-    .inputs = {"x", "weight", "bias?", "excluded?", "offsets?", "targets"},
+    .inputs = {"x", "weight", "bias?", "excluded?", "offsets?", "shadow?", "targets"},
+    .attributes = {"precision"},
     .outputs = {"ranks"},
     .infer = infer,
     .cpu = cpu,

@@ -9,7 +9,7 @@ namespace {
 
 using namespace scores;
 
-enum Attribute { kK };
+enum Attribute { kK, kPrecision };
 enum Out { kValues, kIndices };
 
 // The heaps of the segments: with several of them each has its own, which are merged at the end.
@@ -26,17 +26,14 @@ template <class E> void infer_as(Infer& c) {
 }
 
 void infer(Infer& c) {
-  require_inputs(c);
+  require_inputs(c, kPrecision);
   const int64_t k = c.integer(kK, 0, INT32_MAX), classes = c.shape(kWeight)[0];
   if (k > classes) c.fail(c.show(kWeight), " has no ", k, " classes");
   const Shape result = c.shape(kX).with(-1, k);
-  c.output(kValues, c.in(kX).dtype, result);
+  c.output(kValues, score_dtype(c.call), result);
   c.output(kIndices, DType::kInt32, result);
   if (result.count() == 0) return;
-  if (c.in(kX).dtype == DType::kFloat64)
-    infer_as<double>(c);
-  else
-    infer_as<float>(c);
+  with_operand_type(c.call, kPrecision, [&](auto type) { infer_as<decltype(type)>(c); });
 }
 
 template <class T> void clear(TopHeap<T> heap, int64_t k) {
@@ -102,16 +99,13 @@ template <class E> void run(Call& c) {
 
 void cpu(Call& c) {
   if (c.out(kValues).count() == 0) return;
-  if (c.in(kX).dtype == DType::kFloat64)
-    run<double>(c);
-  else
-    run<float>(c);
+  with_operand_type(c, kPrecision, [&](auto type) { run<decltype(type)>(c); });
 }
 
 const Register op{{
     .name = "matmul_top_k",
-    .inputs = {"x", "weight", "bias?", "excluded?", "offsets?"},
-    .attributes = {"k"},
+    .inputs = {"x", "weight", "bias?", "excluded?", "offsets?", "shadow?"},
+    .attributes = {"k", "precision"},
     .outputs = {"values", "indices"},
     .infer = infer,
     .cpu = cpu,

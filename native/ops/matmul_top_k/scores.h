@@ -7,6 +7,7 @@
 
 #include "core/op.h"
 #include "devices/cpu/gemm/blocks.h"
+#include "devices/cpu/gemm/precision.h"
 #include "devices/cpu/gemm/weight_pack.h"
 #include "devices/cpu/offsets.h"
 #include "devices/cpu/thread_pool.h"
@@ -14,11 +15,16 @@
 namespace userllm::scores {
 
 // The first inputs of the ops of this folder.
-enum In { kX, kWeight, kBias, kExcluded, kOffsets, kInputs };
+enum In { kX, kWeight, kBias, kExcluded, kOffsets, kShadow, kInputs };
 
-inline void require_inputs(Infer& c) {
-  for (const int i : {kX, kWeight, kBias}) c.require_float(i);
-  for (const int i : {kWeight, kBias}) c.require_same_dtype(kX, i);
+inline DType score_dtype(const Call& c) {
+  return c.in(kX).dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
+}
+
+// `precision` is the position of that attribute.
+inline void require_inputs(Infer& c, int precision) {
+  require_precision(c, kX, kWeight, kShadow, precision);
+  c.require_dtype(kBias, {score_dtype(c.call)});
   for (const int i : {kExcluded, kOffsets}) c.require_dtype(i, {DType::kInt32});
   c.require_rank_at_least(kX, 1, "[..., width]");
   c.require_rank(kWeight, 2, "[classes, width]");
@@ -35,6 +41,16 @@ inline void require_inputs(Infer& c) {
 inline Work work(const Call& c) {
   const double classes = double(c.in(kWeight).shape[0]);
   return Work{2 * double(c.in(kX).count()) * classes};
+}
+
+// Calls run with a value of the type that the product's operands have.
+template <class Run> void with_operand_type(const Call& c, int precision, const Run& run) {
+  if (multiplies_bf16(c, kWeight, c.integer(precision)))
+    run(BFloat16());
+  else if (c.in(kX).dtype == DType::kFloat64)
+    run(double());
+  else
+    run(float());
 }
 
 inline int64_t align(int64_t bytes) { return (bytes + 63) & ~int64_t{63}; }
@@ -80,7 +96,11 @@ template <class E> class Blocks {
 
   // In `infer`: the pack, and scratch of which the last `own_bytes` are the op's.
   void ask(Infer& infer, int64_t own_bytes) const {
-    const bool packed = ask_for_pack<E>(infer, kWeight, product());
+    bool packed;
+    if constexpr (kBf16)
+      packed = ask_for_pack(infer, weight(), product());
+    else
+      packed = ask_for_pack<E>(infer, weight(), product());
     infer.scratch(size_t((packed ? 0 : packed_bytes()) + excluded_bytes() + slot_bytes() * thread_count() + own_bytes));
   }
 
@@ -88,9 +108,15 @@ template <class E> class Blocks {
   bool prepare(Call& call) {
     char* at = call.scratch<char>();
     if (call.pack()) {
-      panels_ = static_cast<const E*>(fresh_pack<E>(call, product()));
+      if constexpr (kBf16)
+        panels_ = static_cast<const E*>(fresh_pack(call, product()));
+      else
+        panels_ = static_cast<const E*>(fresh_pack<E>(call, product()));
     } else {
-      if (width > 0) gemm_pack_b<E>(product(), at);
+      if constexpr (kBf16)
+        gemm_bf16_pack_b(product(), at);
+      else
+        gemm_pack_b<E>(product(), at);
       panels_ = reinterpret_cast<const E*>(at);
       at += packed_bytes();
     }
@@ -159,26 +185,45 @@ template <class E> class Blocks {
  private:
   static constexpr bool kBf16 = std::is_same_v<E, BFloat16>;
   static constexpr int64_t kStrip = kBf16 ? 32 : 24, kTaskRows = 6 * kStrip, kMaxColumns = 64;
+  static constexpr int64_t kReadAhead = 16;  // packed rows that a product may read beyond its last
   struct NoScope {};
   using Scope = std::conditional_t<kBf16, BlockScope, NoScope>;
 
   // The weight as panels, in the pack that its storage keeps or, without one, in the scratch.
-  Gemm product() const {
-    Gemm g = {.m = rows, .n = classes, .k = width};
-    g.b = c.in(kWeight).data;
+  auto product() const {
+    std::conditional_t<kBf16, GemmBf16, Gemm> g;
+    g.m = rows;
+    g.n = classes;
+    g.k = width;
+    g.b = c.in(weight()).data;
     g.b_row_stride = width;
     g.b_transposed = true;
+    if constexpr (kBf16) g.b_bf16 = c.in(weight()).dtype == DType::kBFloat16;
     return g;
   }
+  int weight() const { return source_of(c, kWeight, kShadow); }
 
-  int64_t packed_bytes() const { return align(int64_t(gemm_packed_bytes<E>(classes, width))); }
+  int64_t packed_bytes() const { return align(int64_t(block_panels_bytes<E>(classes, width))); }
   int64_t excluded_bytes() const {
     return c.in(kExcluded) ? align(c.in(kExcluded).count() * int64_t{sizeof(int32_t)}) : 0;
   }
   int64_t held_bytes() const { return align(kStrip * block_ * int64_t{sizeof(T)}); }
-  int64_t slot_bytes() const { return held_bytes(); }
+  int64_t rows_bytes() const {
+    if (!kBf16) return 0;
+    const int64_t most = ceil_div(rows, std::max(row_tasks_, int64_t{1}));
+    return align(int64_t(block_rows_bytes<E>(most + kReadAhead, width)));
+  }
+  int64_t slot_bytes() const { return held_bytes() + rows_bytes(); }
 
-  BlockRows<E> rows_of(int64_t begin, int64_t, char*) const { return {c.in(kX).as<const E>() + begin * width, width}; }
+  BlockRows<E> rows_of(int64_t begin, int64_t end, char* memory) const {
+    const TensorRef& x = c.in(kX);
+    if constexpr (!kBf16) return {x.as<const E>() + begin * width, width};
+    const int64_t offset = begin * width * int64_t(size_of(x.dtype));
+    const Operand operand = {
+        .data = x.as<const char>() + offset, .stride = width, .bfloat16 = x.dtype == DType::kBFloat16};
+    block_pack_rows(operand, end - begin, width, reinterpret_cast<E*>(memory));
+    return {reinterpret_cast<const E*>(memory), block_row_stride<E>(width)};
+  }
 
   std::pair<const int32_t*, const int32_t*> excluded(int64_t row, int64_t from, int64_t to) const {
     if (!c.in(kExcluded)) return {nullptr, nullptr};
