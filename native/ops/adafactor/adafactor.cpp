@@ -30,9 +30,9 @@ struct Division {
   explicit Division(const Shape& shape) : factored(shape.rank >= 2) {
     rows = factored ? shape[shape.rank - 2] : shape.count();
     width = factored ? shape[shape.rank - 1] : 1;
-    const int64_t size = rows * width;
-    matrices = size ? shape.count() / size : 0;
-    // At most 1,024 rows, whose float sums are exact enough, and at least 16: their column sums must stay small.
+    matrices = shape.count() ? shape.count() / (rows * width) : 0;
+    // Of a matrix at most 1,024 rows, whose column sums are exact enough in float, and at least 16, so that the sums
+    // of all blocks are small against the matrix.
     block =
         factored ? std::clamp<int64_t>(TensorList::kGrain / std::max<int64_t>(width, 1), 16, 1024) : TensorList::kGrain;
     blocks = (rows + block - 1) / block;
