@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from models import EncoderLayer, UserEncoder, training_step  # noqa: F401: expressions name them
+from models import EncoderLayer, UserEncoder, lora_linear, training_step  # noqa: F401: expressions name them
 
 
 def attention(query, key, value, backend, causal=True):
@@ -31,11 +31,6 @@ def linear_cross_entropy(x, weight, targets):
 def chunked_linear_cross_entropy(x, weight, targets):
     """PyTorch's own, which never holds all logits; from 2.13 on."""
     return F.linear_cross_entropy(x, weight, targets, options=torch.nn.LinearCrossEntropyOptions())
-
-
-def lora_linear(x, weight, down, up, scale):
-    """As PEFT does it: the adapter beside the frozen layer."""
-    return F.linear(x, weight) + F.linear(F.linear(x, down), up) * scale
 
 
 def swiglu(gate, up):
