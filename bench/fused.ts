@@ -2,7 +2,7 @@
  * The figures that the fused ops are held to, each beside its bar: times in turns with PyTorch's ways of doing the same,
  * shares of the peak measured before and after, bytes of scratch.
  */
-import { selfAttention } from "../src/ops/index.js";
+import { linear, linearCrossEntropy, loraLinear, selfAttention } from "../src/ops/index.js";
 import { cpuInfo, type Peak } from "../src/tensor/index.js";
 import type { HostTensors, Random, TorchPath } from "../test/cases/case.js";
 import { hostRandom } from "../test/cases/random-host.js";
@@ -198,6 +198,8 @@ const works: readonly Work[] = [
     headWidth: 64,
     bars: { forward: 1.2, backward: 1.2 },
   }),
+  linearCrossEntropyWork(),
+  loraWork(),
 ];
 
 interface AttentionShape {
@@ -238,6 +240,67 @@ function attentionWork({ name, batch, length, heads, headWidth, bars }: Attentio
     passes: {
       forward: { flops: 2 * product, bars: [{ figure: "timesPyTorch", atLeast: bars.forward }] },
       backward: { flops: 7 * product, bars: [{ figure: "timesPyTorch", atLeast: bars.backward }] },
+    },
+  };
+}
+
+/** The softmax over all items of stage 1. */
+function linearCrossEntropyWork(): Work {
+  const [tokens, width, items] = [6_400, 128, 26_744];
+  const expression = "linear_cross_entropy(x, weight, targets.long())";
+  return {
+    name: "linear + cross-entropy, 6,400 x 128 x 26,744",
+    inputs: (random) => ({
+      x: random.normal([tokens, width]),
+      weight: random.normal([items, width], width ** -0.5),
+      targets: random.integers([tokens], items),
+    }),
+    run: ({ x, weight, targets }) => linearCrossEntropy(x!, weight!, targets!),
+    differentiable: ["x", "weight"],
+    torch: [
+      { name: "eager", expression },
+      { name: "compiled", expression, compiled: true },
+      { name: "chunked", expression: `chunked_${expression}` },
+    ],
+    passes: {
+      backward: {
+        // Counted as four products: scores, the same again, the gradients of both operands.
+        flops: 4 * 2 * tokens * width * items,
+        bars: [
+          { figure: "shareOfPeak", atLeast: 0.75 },
+          { figure: "scratchMB", atMost: 64 },
+        ],
+      },
+    },
+  };
+}
+
+/** A frozen layer with its adapter, against the frozen layer alone: both pass gradients on to their input. */
+function loraWork(): Work {
+  const [rows, width, rank, scale] = [2_048, 576, 8, 2];
+  const expression = `lora_linear(x, weight, down, up, ${scale})`;
+  return {
+    name: "LoRA linear, 2,048 x 576 x 576, rank 8",
+    inputs: (random) => ({
+      x: random.normal([rows, width]),
+      weight: random.normal([width, width], width ** -0.5),
+      down: random.normal([rank, width], width ** -0.5),
+      up: random.normal([width, rank]),
+    }),
+    run: ({ x, weight, down, up }) =>
+      loraLinear(x!, weight!, undefined, [{ a: down!, b: up!, scale }]),
+    frozen: ({ x, weight }) => linear(x!, weight!),
+    differentiable: ["x", "down", "up"],
+    torch: [
+      { name: "eager", expression },
+      { name: "compiled", expression, compiled: true },
+    ],
+    passes: {
+      backward: {
+        // Twice the layer; the adapter's two products forward and four backward.
+        flops: 2 * rows * width * (2 * width + 6 * rank),
+        bars: [{ figure: "timesFrozen", atMost: 1.15 }],
+      },
     },
   };
 }

@@ -33,7 +33,7 @@ class Work:
 
 
 def forward(function, sets, autocast=None):
-    turns = itertools.cycle(sets)
+    turns = itertools.cycle([[x.detach() for x in given] for given in sets])
 
     @torch.no_grad()
     def run():
