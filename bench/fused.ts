@@ -29,7 +29,7 @@ export interface FusedOptions {
 interface Figures {
   /** Time of PyTorch's fastest path over ours. */
   timesPyTorch: number | undefined;
-  /** Of the float32 peak. */
+  /** Of the arithmetic peak in the dtype of the work. */
   shareOfPeak: number | undefined;
   /** Megabytes beyond inputs, outputs and gradients; repacked weights count. */
   scratchMB: number;
@@ -49,6 +49,7 @@ interface Work {
   readonly run: Run;
   readonly differentiable: readonly string[];
   readonly torch: readonly TorchPath[];
+  readonly arithmetic: "float32" | "bfloat16";
   /** The passes that are measured. */
   readonly passes: Partial<Record<Pass, { flops: number; bars: readonly Bar[] }>>;
   /** Our frozen linear layer alone, for `timesFrozen`. */
@@ -110,9 +111,10 @@ async function benchWork(work: Work, peer: TorchPeer | undefined): Promise<Fused
     const { ours, others, torch, peak } = await prepared.measure(pass, prepared.torch);
     const gflops = flops / ours.median / 1e9;
     const best = Math.min(...Object.values(torch).map(({ median }) => median));
+    const ceiling = work.arithmetic === "float32" ? peak.gflops : peak.bfloat16Gflops;
     const figures: Figures = {
       timesPyTorch: best < Infinity ? best / ours.median : undefined,
-      shareOfPeak: gflops / peak.gflops,
+      shareOfPeak: gflops / ceiling,
       scratchMB,
       timesFrozen: others.frozen && ours.median / others.frozen.median,
     };
@@ -199,6 +201,8 @@ const works: readonly Work[] = [
     bars: { forward: 1.2, backward: 1.2 },
   }),
   linearCrossEntropyWork(),
+  bfloat16LinearWork("float32"),
+  bfloat16LinearWork("bfloat16"),
   loraWork(),
 ];
 
@@ -237,6 +241,7 @@ function attentionWork({ name, batch, length, heads, headWidth, bars }: Attentio
       { name: "composed", ...composed },
       { name: "composed, compiled", ...composed, compiled: true },
     ],
+    arithmetic: "float32",
     passes: {
       forward: { flops: 2 * product, bars: [{ figure: "timesPyTorch", atLeast: bars.forward }] },
       backward: { flops: 7 * product, bars: [{ figure: "timesPyTorch", atLeast: bars.backward }] },
@@ -262,6 +267,7 @@ function linearCrossEntropyWork(): Work {
       { name: "compiled", expression, compiled: true },
       { name: "chunked", expression: `chunked_${expression}` },
     ],
+    arithmetic: "float32",
     passes: {
       backward: {
         // Counted as four products: scores, the same again, the gradients of both operands.
@@ -270,6 +276,36 @@ function linearCrossEntropyWork(): Work {
           { figure: "shareOfPeak", atLeast: 0.75 },
           { figure: "scratchMB", atMost: 64 },
         ],
+      },
+    },
+  };
+}
+
+/** A linear layer with operands in bfloat16; the input and the result are `dtype`. */
+function bfloat16LinearWork(dtype: "float32" | "bfloat16"): Work {
+  const [rows, width] = [2_048, 576];
+  const expression = "F.linear(x, weight)";
+  return {
+    name: `linear, 2,048 x 576 x 576, operands bfloat16, input and result ${dtype}`,
+    inputs(random) {
+      const x = random.normal([rows, width]);
+      return {
+        x: dtype === "float32" ? x : random.values(x.shape, x.data, dtype),
+        weight: random.normal([width, width], width ** -0.5),
+      };
+    },
+    run: ({ x, weight }) => linear(x!, weight!, undefined, { precision: "bfloat16" }),
+    differentiable: [],
+    torch: [
+      { name: "bfloat16", expression, precision: "bfloat16" },
+      { name: "bfloat16, compiled", expression, precision: "bfloat16", compiled: true },
+      { name: "autocast", expression, precision: "autocast" },
+    ],
+    arithmetic: "bfloat16",
+    passes: {
+      forward: {
+        flops: 2 * rows * width * width,
+        bars: [{ figure: "shareOfPeak", atLeast: 0.85 }],
       },
     },
   };
@@ -295,6 +331,7 @@ function loraWork(): Work {
       { name: "eager", expression },
       { name: "compiled", expression, compiled: true },
     ],
+    arithmetic: "float32",
     passes: {
       backward: {
         // Twice the layer; the adapter's two products forward and four backward.
