@@ -208,6 +208,8 @@ function attend(
     throw new UsageError(
       `attention: rotary.style must be "interleaved" or "half", got "${rotary.style}"`,
     );
+  if (!(dropout >= 0 && dropout < 1))
+    throw new UsageError(`attention: dropout must be in [0, 1), got ${dropout}`);
   const { query, key, value } = given;
   const random = dropout > 0 ? generator.next() : undefined;
   const [result] = forward(
