@@ -1,6 +1,6 @@
 import { Parameter } from "../autograd/parameter.js";
 import { UsageError } from "../errors.js";
-import { add, type Generator, loraLinear, matmul, noGrad } from "../ops/index.js";
+import { add, cast, type Generator, loraLinear, matmul, noGrad } from "../ops/index.js";
 import { tidy } from "../tensor/memory.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Dropout } from "./dropout.js";
@@ -73,13 +73,23 @@ export class LoraLinear extends Module {
     return loraLinear(x, base.weight.value, base.bias?.value, [{ a: a.value, b: b.value, scale }], {
       residual,
       adapterInput: this.dropout.forward(x),
+      ...base.product,
     });
   }
 
-  /** `weight + alpha / rank · b · a`, a new tensor: the weight of a linear layer that does what this one does. */
+  /**
+   * `weight + alpha / rank · b · a`, a new tensor of the weight's dtype: the weight of a linear layer that does what
+   * this one does.
+   */
   mergedWeight(): Tensor {
     const { base, a, b, scale } = this;
-    return tidy(() => noGrad(() => add(base.weight.value, matmul(b.value, a.value, { scale }))));
+    const weight = base.weight.value;
+    return tidy(() =>
+      noGrad(() => {
+        const added = matmul(b.value, a.value, { scale });
+        return cast(add(cast(weight, added.dtype), added), weight.dtype);
+      }),
+    );
   }
 
   /**

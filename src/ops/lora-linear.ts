@@ -2,14 +2,15 @@ import { UsageError } from "../errors.js";
 import type { Shape, Tensor } from "../tensor/tensor.js";
 import { defineOp } from "./define-op.js";
 import { biasGrad, linear, weightGrad } from "./linear.js";
+import { type Precision, precisionCode } from "./precision.js";
 import { reshape } from "./reshape.js";
 import { split } from "./slice.js";
 import { isRecorded } from "./tape.js";
 
 const forward = defineOp({
   name: "lora_linear",
-  inputs: ["x", "weight", "bias?", "residual?", "adapter_input?", "a*", "b*"],
-  attributes: ["offsets*", "scales*"],
+  inputs: ["x", "weight", "bias?", "residual?", "adapter_input?", "shadow?", "a*", "b*"],
+  attributes: ["offsets*", "scales*", "precision"],
   outputs: ["result", "down?"],
   gradient: {
     saves(needs) {
@@ -17,19 +18,20 @@ const forward = defineOp({
       return [
         ...(needs.weight || (a && !needs.adapter_input) ? (["x"] as const) : []),
         ...(a ? (["adapter_input"] as const) : []),
-        ...(needs.x ? (["weight"] as const) : []),
+        ...(needs.x ? (["weight", "shadow"] as const) : []),
         ...(needs.b.includes(true) ? (["down"] as const) : []),
         "a",
         "b",
       ];
     },
     rule({ saved, shapes, attributes, grad, needs }) {
-      const { x, weight, adapter_input: adapterInput, a, b, down } = saved;
+      const { x, weight, shadow, adapter_input: adapterInput, a, b, down } = saved;
       const [wantsA, wantsB] = [needs.a.includes(true), needs.b.includes(true)];
       const [xGrad, adapterInputGrad, aGrad, bGrad] = backward(
         {
           grad,
           weight: needs.x ? weight : undefined,
+          shadow: needs.x ? shadow : undefined,
           adapter_input: wantsA ? (adapterInput ?? x) : undefined,
           down: wantsB ? down : undefined,
           a,
@@ -45,7 +47,7 @@ const forward = defineOp({
       );
       return {
         x: xGrad,
-        weight: needs.weight ? weightGrad(grad, x) : undefined,
+        weight: needs.weight ? weightGrad(grad, x, attributes.precision) : undefined,
         bias: needs.bias ? biasGrad(grad) : undefined,
         residual: needs.residual ? grad : undefined,
         adapter_input: adapterInputGrad,
@@ -58,8 +60,8 @@ const forward = defineOp({
 
 const backward = defineOp({
   name: "lora_linear_backward",
-  inputs: ["grad", "weight?", "adapter_input?", "down?", "a*", "b*"],
-  attributes: ["offsets*", "scales*", "shared"],
+  inputs: ["grad", "weight?", "adapter_input?", "down?", "shadow?", "a*", "b*"],
+  attributes: ["offsets*", "scales*", "precision", "shared"],
   outputs: ["x_grad?", "adapter_input_grad?", "a_grad?", "b_grad?"],
   gradient: { none: "second derivatives are not supported" },
 });
@@ -86,6 +88,13 @@ export interface LoraLinearOptions {
   residual?: Tensor | undefined;
   /** What the adapters see instead of `x`, such as a dropout of it: the shape of `x`. */
   adapterInput?: Tensor | undefined;
+  /**
+   * Of the products with `weight`; those with the adapters have the dtype of `x`. A bfloat16 `weight` implies
+   * `bfloat16`. Default: `float32`, which leaves operands as they are.
+   */
+  precision?: Precision;
+  /** `weight` in bfloat16 (`Parameter.shadow`), read in its place by `precision: "bfloat16"`. */
+  shadow?: Tensor | undefined;
 }
 
 /**
@@ -98,11 +107,12 @@ export interface LoraLinearOptions {
  * weight that wants no gradient lets `x` go unless an `a` needs it.
  *
  * @param x        `[..., inWidth]`, float32 or float64
- * @param weight   `[outWidth, inWidth]`
+ * @param weight   `[outWidth, inWidth]`, of the dtype of `x`, or bfloat16
  * @param bias     `[outWidth]`
  * @param adapters any number; their columns may overlap
  * @returns        `[..., outWidth]`
  * @throws ShapeError when widths or ranks disagree, or an adapter does not lie within `outWidth`
+ * @throws DTypeError when adapters and `x` differ
  * @see Hu et al., "LoRA: low-rank adaptation of large language models", arXiv:2106.09685
  */
 export function loraLinear(
@@ -110,10 +120,10 @@ export function loraLinear(
   weight: Tensor,
   bias: Tensor | undefined,
   adapters: readonly LowRankAdapter[],
-  { residual, adapterInput }: LoraLinearOptions = {},
+  { residual, adapterInput, precision = "float32", shadow }: LoraLinearOptions = {},
 ): Tensor {
   if (!Array.isArray(adapters)) throw new UsageError("loraLinear: adapters must be an array");
-  if (adapters.length === 0) return linear(x, weight, bias, { residual });
+  if (adapters.length === 0) return linear(x, weight, bias, { residual, precision, shadow });
   const b = adapters.map((adapter) => adapter.b);
   const [result] = forward(
     {
@@ -122,12 +132,14 @@ export function loraLinear(
       bias,
       residual,
       adapter_input: adapterInput === x ? undefined : adapterInput,
+      shadow,
       a: adapters.map((adapter) => adapter.a),
       b,
     },
     {
       offsets: adapters.map(({ offset = 0 }) => offset),
       scales: adapters.map(({ scale }) => scale),
+      precision: precisionCode("loraLinear", precision),
     },
     { down: isRecorded(...b) },
   );

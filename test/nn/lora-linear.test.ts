@@ -107,6 +107,23 @@ test("merging moves the adapter into the base", async (t) => {
   t.deepEqual(await both.data(), await after.data());
 });
 
+test("a base in bfloat16 keeps its products, also when it is merged", async (t) => {
+  const generator = new Generator(7);
+  using layer = new LoraLinear(new Linear(24, 40, { precision: "bfloat16", generator }));
+  using x = randn([9, 24], { generator });
+  using first = layer.forward(x);
+  using base = layer.base.forward(x);
+  t.deepEqual(await first.data(), await base.data());
+  layer.b.assign(randn([40, 8], { generator }));
+  using before = layer.forward(x);
+  using expected = tidy(() => composed(layer, x));
+  t.true((await distance(before, expected)) < 2e-6);
+  layer.merge();
+  using after = layer.base.forward(x);
+  t.true((await distance(after, before)) < 2 ** -7);
+  t.true((await distance(after, base)) > 0.1);
+});
+
 test("a step of training changes the adapter alone", async (t) => {
   using layer = make();
   using x = randn([9, 24]);

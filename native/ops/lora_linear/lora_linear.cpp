@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/op.h"
+#include "devices/cpu/gemm/precision.h"
 #include "devices/cpu/gemm/weight_pack.h"
 #include "devices/cpu/thread_pool.h"
 #include "ops/lora_linear/lora_linear.simd.h"
@@ -151,11 +152,28 @@ void multiply_wide(Call& c, const Scratch& own, const Adapters& adapters, const 
   });
 }
 
-// The product with the base weight, whose scratch follows the op's own.
+// ---- The base weight
+
+// The product of float32 rows with the weight or its shadow in bfloat16; the adapters stay float32.
+GemmBf16 in_bf16(const Call& c, const Gemm& gemm, int weight, int shadow, int bias) {
+  const TensorRef& source = c.in(source_of(c, weight, shadow));
+  GemmBf16 g(gemm);
+  g.b = source.data;
+  g.b_bf16 = source.dtype == DType::kBFloat16;
+  g.bias_bf16 = bias >= 0 && c.in(bias).dtype == DType::kBFloat16;
+  return g;
+}
+
+// Its scratch follows the op's own. Without k there is no weight, and every arithmetic is the same.
 template <class T> void multiply(Call& c, Gemm gemm, const Scratch& own) {
   gemm.packed_b = fresh_pack<T>(c, gemm);
   gemm.scratch = c.scratch<char>() + own.bytes;
   userllm::gemm<T>(gemm);
+}
+void multiply_bf16(Call& c, GemmBf16 gemm, const Scratch& own) {
+  gemm.packed_b = fresh_pack(c, gemm);
+  gemm.scratch = c.scratch<char>() + own.bytes;
+  gemm_bf16(gemm);
 }
 
 // Of factors of what adapters add, one row for each rank: an odd number of cache lines, or rows whose length is a power
@@ -240,8 +258,11 @@ template <class T> void transpose_scaled(const Adapter& adapter, T* to, int64_t 
 
 namespace forward {
 
-enum In { kX, kWeight, kBias, kResidual, kAdapterInput, kA, kB };
+enum In { kX, kWeight, kBias, kResidual, kAdapterInput, kShadow, kA, kB };
+enum Attribute { kPrecision = 2 };
 enum Out { kResult, kDown };
+
+bool is_bf16(const Call& c) { return multiplies_bf16(c, kWeight, c.integer(kPrecision)); }
 
 Gemm product(const Call& c) {
   const Shape &x = c.in(kX).shape, &weight = c.in(kWeight).shape;
@@ -283,7 +304,11 @@ template <class T> struct Memory {
 };
 
 template <class T> void ask(Infer& c, const Adapters& adapters) {
-  ask_for_weight_pack<T>(c, kWeight, product(c.call));
+  if (is_bf16(c.call))
+    ask_for_weight_pack(c, source_of(c.call, kWeight, kShadow),
+                        in_bf16(c.call, product(c.call), kWeight, kShadow, kBias));
+  else
+    ask_for_weight_pack<T>(c, kWeight, product(c.call));
   Scratch scratch{c.call};
   Memory<T>(scratch, c.call.wants(kDown), c.shape(kX).rows(), adapters.ranks(), c.shape(kWeight)[0]);
   ask_for_scratch<T>(c, scratch, adapters, [&](const Adapter& adapter) { return down_product(c.call, adapter); });
@@ -291,7 +316,11 @@ template <class T> void ask(Infer& c, const Adapters& adapters) {
 
 void infer(Infer& c) {
   c.require_float(kX);
-  for (const int i : {kWeight, kBias, kResidual, kAdapterInput}) c.require_same_dtype(kX, i);
+  if (require_precision(c, kX, kWeight, kShadow, kPrecision))
+    c.require_dtype(kBias, {DType::kFloat32, DType::kBFloat16});
+  else
+    c.require_same_dtype(kX, kBias);
+  for (const int i : {kResidual, kAdapterInput}) c.require_same_dtype(kX, i);
   c.require_rank_at_least(kX, 1, "[..., inWidth]");
   c.require_rank(kWeight, 2, "[outWidth, inWidth]");
   c.require_same(kX, -1, kWeight, 1, "input width");
@@ -355,13 +384,16 @@ template <class T> void run(Call& c) {
       .width = gemm.n,
   };
   addition.precede(gemm);
-  multiply<T>(c, gemm, scratch);
+  if (is_bf16(c) && gemm.k > 0)
+    multiply_bf16(c, in_bf16(c, gemm, kWeight, kShadow, kBias), scratch);
+  else
+    multiply<T>(c, gemm, scratch);
 }
 
 const Register op{{
     .name = "lora_linear",
-    .inputs = {"x", "weight", "bias?", "residual?", "adapter_input?", "a*", "b*"},
-    .attributes = {"offsets*", "scales*"},
+    .inputs = {"x", "weight", "bias?", "residual?", "adapter_input?", "shadow?", "a*", "b*"},
+    .attributes = {"offsets*", "scales*", "precision"},
     .outputs = {"result", "down?"},
     .infer = infer,
     .cpu = [](Call& c) { c.in(kX).dtype == DType::kFloat64 ? run<double>(c) : run<float>(c); },
@@ -385,9 +417,11 @@ const Register op{{
 
 namespace backward {
 
-enum In { kGrad, kWeight, kAdapterInput, kDown, kA, kB };
+enum In { kGrad, kWeight, kAdapterInput, kDown, kShadow, kA, kB };
+enum Attribute { kPrecision = 2, kShared };
 enum Out { kXGrad, kAdapterInputGrad, kAGrad, kBGrad };
-enum Attribute { kShared = 2 };
+
+bool is_bf16(const Call& c) { return multiplies_bf16(c, kWeight, c.integer(kPrecision)); }
 
 Gemm product(const Call& c) {
   const Shape &grad = c.in(kGrad).shape, &weight = c.in(kWeight).shape;
@@ -448,7 +482,10 @@ template <class T> struct Plan {
 };
 
 template <class T> void ask(Infer& c) {
-  if (c.call.wants(kXGrad)) ask_for_weight_pack<T>(c, kWeight, product(c.call));
+  if (c.call.wants(kXGrad) && is_bf16(c.call))
+    ask_for_weight_pack(c, source_of(c.call, kWeight, kShadow), in_bf16(c.call, product(c.call), kWeight, kShadow, -1));
+  else if (c.call.wants(kXGrad))
+    ask_for_weight_pack<T>(c, kWeight, product(c.call));
   Scratch scratch{c.call};
   const Adapters adapters(c.call, kA, kB);
   const Plan<T> plan(c.call, adapters, scratch);
@@ -461,7 +498,9 @@ template <class T> void ask(Infer& c) {
 
 void infer(Infer& c) {
   c.require_float(kGrad);
-  for (const int i : {kWeight, kAdapterInput, kDown}) c.require_same_dtype(kGrad, i);
+  c.integer(kPrecision, 0, 1);
+  if (c.in(kWeight)) require_precision(c, kGrad, kWeight, kShadow, kPrecision);
+  for (const int i : {kAdapterInput, kDown}) c.require_same_dtype(kGrad, i);
   c.require_rank_at_least(kGrad, 1, "[..., outWidth]");
   c.require_rank(kWeight, 2, "[outWidth, inWidth]");
   c.require_same(kGrad, -1, kWeight, 0, "output width");
@@ -600,14 +639,17 @@ template <class T> void run(Call& c) {
     Gemm gemm = product(c);
     addition.result = c.out(kXGrad).as<T>();
     if (c.flag(kShared)) addition.precede(gemm);
-    multiply<T>(c, gemm, scratch);
+    if (is_bf16(c) && gemm.k > 0)
+      multiply_bf16(c, in_bf16(c, gemm, kWeight, kShadow, -1), scratch);
+    else
+      multiply<T>(c, gemm, scratch);
   }
 }
 
 const Register op{{
     .name = "lora_linear_backward",
-    .inputs = {"grad", "weight?", "adapter_input?", "down?", "a*", "b*"},
-    .attributes = {"offsets*", "scales*", "shared"},
+    .inputs = {"grad", "weight?", "adapter_input?", "down?", "shadow?", "a*", "b*"},
+    .attributes = {"offsets*", "scales*", "precision", "shared"},
     .outputs = {"x_grad?", "adapter_input_grad?", "a_grad?", "b_grad?"},
     .infer = infer,
     .cpu = [](Call& c) { c.in(kGrad).dtype == DType::kFloat64 ? run<double>(c) : run<float>(c); },
