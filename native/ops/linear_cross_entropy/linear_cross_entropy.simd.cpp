@@ -64,7 +64,7 @@ struct Ahead {
     end = at + bytes;
     lines = steps > 0 ? ceil_div(ceil_div(bytes, 64), steps) : 0;
   }
-  void step() {
+  inline __attribute__((always_inline)) void step() {
     for (int64_t i = lines; i > 0 && at < end; --i, at += 64) __builtin_prefetch(at, 0, 2);
   }
 };
@@ -80,26 +80,30 @@ SIMD_INLINE void multiply(Tile<T, R>& sum, const T* from, int64_t a_row, int64_t
   const T* a[(R + 2) / 3];
 #pragma GCC unroll 8
   for (int i = 0; i < (R + 2) / 3; ++i) a[i] = from + 3 * i * a_row;
-  for (int64_t left = k_end; left > 0; left -= kStep) {
+  const auto step = [&]() __attribute__((always_inline)) {
+    Vec<T> row[kV];
+    row[0] = kPartial ? load_part(b, lanes0) : load(b);
+    row[1] = kPartial ? load_part(b + kLanes<T>, lanes1) : load(b + kLanes<T>);
+    __builtin_prefetch(b + kAheadB * b_k);
+    __builtin_prefetch(b + kAheadB * b_k + kLanes<T>);
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      const T factor = a[i / 3][i % 3 * a_row];
+      sum[i][0] += factor * row[0];
+      sum[i][1] += factor * row[1];
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < (R + 2) / 3; ++i) a[i] += a_k;
+    b += b_k;
+  };
+  for (; k_end >= kStep; k_end -= kStep) {
     near.step();
     far.step();
-    for (int64_t k = min(left, kStep); k > 0; --k) {
-      Vec<T> row[kV];
-      row[0] = kPartial ? load_part(b, lanes0) : load(b);
-      row[1] = kPartial ? load_part(b + kLanes<T>, lanes1) : load(b + kLanes<T>);
-      __builtin_prefetch(b + kAheadB * b_k);
-      __builtin_prefetch(b + kAheadB * b_k + kLanes<T>);
-#pragma GCC unroll 16
-      for (int i = 0; i < R; ++i) {
-        const T factor = a[i / 3][i % 3 * a_row];
-        sum[i][0] += factor * row[0];
-        sum[i][1] += factor * row[1];
-      }
-#pragma GCC unroll 8
-      for (int i = 0; i < (R + 2) / 3; ++i) a[i] += a_k;
-      b += b_k;
-    }
+#pragma GCC unroll 2
+    for (int64_t k = 0; k < kStep; ++k) step();
   }
+#pragma GCC unroll 1
+  for (; k_end > 0; --k_end) step();
 }
 
 template <class T, int R> SIMD_INLINE void clear(Tile<T, R>& sum) {
