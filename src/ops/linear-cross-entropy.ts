@@ -6,11 +6,12 @@ import { isRecorded } from "./tape.js";
 
 /** The wire code is the position. */
 const reductions = ["none", "sum", "mean"] as const;
+const precisions = ["float32", "bfloat16"] as const;
 
 const forward = defineOp({
   name: "linear_cross_entropy",
-  inputs: ["x", "weight", "bias?", "targets", "weights?", "target_weights?"],
-  attributes: ["ignore_index", "label_smoothing", "soft_cap", "reduction"],
+  inputs: ["x", "weight", "bias?", "shadow?", "targets", "weights?", "target_weights?"],
+  attributes: ["ignore_index", "label_smoothing", "soft_cap", "reduction", "precision"],
   outputs: ["loss", "x_grad?", "weight_grad?", "bias_grad?"],
   gradient: {
     saves: ["x_grad", "weight_grad", "bias_grad"],
@@ -45,6 +46,13 @@ export interface LinearCrossEntropyOptions {
    * for evaluation. Default: `mean`.
    */
   reduction?: (typeof reductions)[number];
+  /**
+   * `bfloat16` rounds what is multiplied: x, weight, and the gradient of the logits; sums and the softmax stay float32.
+   * A weight in bfloat16 or a `shadow` implies it. Default: operands as they are.
+   */
+  precision?: (typeof precisions)[number] | undefined;
+  /** The weight rounded to bfloat16, where the caller keeps it anyway; it is read in the weight's place. */
+  shadow?: Tensor | undefined;
 }
 
 /**
@@ -59,8 +67,8 @@ export interface LinearCrossEntropyOptions {
  *
  * Where no row counts, the mean is 0 and so is its gradient (PyTorch gives NaN). Rows that do not count cost nothing.
  *
- * @param x       `[..., width]`, float32 or float64
- * @param weight  `[classes, width]`: of a linear layer, or the table of an embedding
+ * @param x       `[..., width]`, float32 or float64; float32 where bfloat16 is multiplied
+ * @param weight  `[classes, width]`: of a linear layer, or the table of an embedding; its gradient is float32
  * @param targets `[...]`, or `[..., k]` for several targets of a row, as the values of a bag; int32. One outside the
  *                classes, other than `ignoreIndex`, is a fault
  * @returns       a scalar, or `[...]` for `none`
@@ -80,12 +88,18 @@ export function linearCrossEntropy(
     labelSmoothing = 0,
     softCap,
     reduction = "mean",
+    precision,
+    shadow,
   }: LinearCrossEntropyOptions = {},
 ): Tensor {
   const code = reductions.indexOf(reduction);
   if (code < 0)
     throw new UsageError(
       `linearCrossEntropy: reduction must be ${reductions.map((name) => `"${name}"`).join(" or ")}, got "${reduction}"`,
+    );
+  if (precision !== undefined && !precisions.includes(precision))
+    throw new UsageError(
+      `linearCrossEntropy: precision must be ${precisions.map((name) => `"${name}"`).join(" or ")}, got "${precision}"`,
     );
   if (softCap !== undefined && !(softCap > 0))
     throw new UsageError(`linearCrossEntropy: softCap must be positive, got ${softCap}`);
@@ -98,12 +112,13 @@ export function linearCrossEntropy(
       'linearCrossEntropy: reduction "none" has no gradient; take "sum" or "mean" with weights, or noGrad',
     );
   const [loss] = forward(
-    { x, weight, bias, targets, weights, target_weights: targetWeights },
+    { x, weight, bias, shadow, targets, weights, target_weights: targetWeights },
     {
       ignore_index: ignoreIndex,
       label_smoothing: labelSmoothing,
       soft_cap: softCap ?? 0,
       reduction: code,
+      precision: precision === "bfloat16" ? 1 : 0,
     },
     { x_grad: isRecorded(x), weight_grad: isRecorded(weight), bias_grad: isRecorded(bias) },
   );

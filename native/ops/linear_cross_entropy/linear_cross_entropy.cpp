@@ -11,20 +11,16 @@
 // The exponentials of a chunk are kept between the two. Where there are too many classes for that, or smoothing meets a
 // soft cap, so that probabilities are wanted rather than exponentials, the second step makes them again.
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 
 #include "core/op.h"
 #include "devices/cpu/thread_pool.h"
 #include "ops/linear_cross_entropy/linear_cross_entropy.simd.h"
+#include "ops/linear_cross_entropy/loss_rows.h"
 
 namespace userllm {
+namespace lce {
 namespace {
-
-enum Reduction { kNone = 0, kSum = 1, kMean = 2 };
-enum In { kX, kWeight, kBias, kTargets, kWeights, kTargetWeights };
-enum Attribute { kIgnoreIndex, kSmoothing, kSoftCap, kReduction };
-enum Out { kLoss, kXGrad, kWeightGrad, kBiasGrad };
 
 constexpr int64_t kKeptBytes = int64_t{42'000'000};  // of exponentials
 constexpr int64_t kPartBytes = int64_t{12'000'000};  // of the blocks' gradients of x
@@ -32,9 +28,6 @@ constexpr int64_t kRowBytes = int64_t{512} << 10;    // of a chunk of x
 constexpr int64_t kMaxChunk = 1536, kUsualChunk = 192, kMaxBlocks = 32, kBlockTiles = 4;
 constexpr int64_t kEnoughBlocks = 16;  // fewer are cut by strips too
 constexpr int64_t kRowGrain = 8;
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 template <class T> struct Kernels {
   void (*pack_rows)(const T*, const int32_t*, int64_t, int64_t, T*);
@@ -57,21 +50,9 @@ Kernels<double> kernels(double) {
           SIMD_CALL(lce_combine_f64),     SIMD_CALL(lce_add_scaled_f64)};
 }
 
-// Hands out pieces of the scratch; without one it only counts.
-struct Arena {
-  char* base;
-  size_t used = 0;
-  template <class T> T* take(int64_t count) {
-    T* const piece = base ? reinterpret_cast<T*>(base + used) : nullptr;
-    used += (size_t(count) * sizeof(T) + 63) & ~size_t{63};
-    return piece;
-  }
-};
-
 // How a call is cut, which its shape alone decides, and where its scratch lies.
-template <class T> struct Plan {
-  int64_t rows, classes, width, targets_per_row, padded_width, slots;
-  bool wants_x, wants_weight, wants_bias, backward;
+template <class T> struct Plan : Sizes {
+  int64_t padded_width, slots;
   bool kept;   // the exponentials of a chunk
   bool twice;  // they are made again for the gradients
   int64_t chunk, blocks, padded_classes;
@@ -91,18 +72,7 @@ template <class T> struct Plan {
   T* bias_sums;                                // [blocks]
   int64_t exponentials_per_slot;
 
-  Plan(const Call& c, char* scratch) {
-    const Shape& shape = c.in(kX).shape;
-    rows = shape.rows();
-    width = shape[-1];
-    classes = c.in(kWeight).shape[0];
-    targets_per_row = c.in(kTargets).shape.rank == shape.rank ? c.in(kTargets).shape[-1] : 1;
-    const bool reduces = Reduction(c.integer(kReduction)) != kNone;
-    wants_x = reduces && c.wants(kXGrad);
-    wants_weight = reduces && c.wants(kWeightGrad);
-    wants_bias = reduces && c.wants(kBiasGrad);
-    backward = wants_x || wants_weight || wants_bias;
-    const bool smooth = c.number(kSmoothing) > 0;
+  Plan(const Call& c, char* scratch) : Sizes(c) {
     padded_width = round_up(width, kPanelWidth);
     padded_classes = round_up(classes, kTileClasses);
     slots = thread_count();
@@ -110,8 +80,8 @@ template <class T> struct Plan {
     constexpr int64_t kElement = sizeof(T);
     const int64_t by_rows = std::clamp(kRowBytes / (width * kElement + 1), kUsualChunk, kMaxChunk);
     const int64_t by_exponentials = kKeptBytes / (padded_classes * kElement + 1);
-    kept = (wants_weight || wants_bias) && by_exponentials >= kStripRows && !(smooth && c.number(kSoftCap) != 0);
-    twice = backward && !kept && (wants_weight || wants_bias || (smooth && c.number(kSoftCap) != 0));
+    kept = (wants_weight || wants_bias) && by_exponentials >= kStripRows && !(smooth && capped);
+    twice = backward && !kept && (wants_weight || wants_bias || (smooth && capped));
     chunk =
         std::min(by_rows, kept ? by_exponentials : std::max(kUsualChunk, by_exponentials)) / kStripRows * kStripRows;
     chunk = std::clamp(round_up(rows, kStripRows), kStripRows, chunk);
@@ -148,11 +118,20 @@ template <class T> struct Plan {
 
 void infer(Infer& c) {
   c.require_float(kX);
-  for (const int i : {kWeight, kBias, kWeights, kTargetWeights}) c.require_same_dtype(kX, i);
+  const bool rounds = c.flag(kPrecision) || c.in(kWeight).dtype == DType::kBFloat16 || c.in(kShadow);
+  if (rounds) {
+    c.require_dtype(kX, {DType::kFloat32});
+    c.require_dtype(kWeight, {DType::kFloat32, DType::kBFloat16});
+    c.require_dtype(kShadow, {DType::kBFloat16});
+  } else {
+    c.require_same_dtype(kX, kWeight);
+  }
+  for (const int i : {kBias, kWeights, kTargetWeights}) c.require_same_dtype(kX, i);
   c.require_dtype(kTargets, {DType::kInt32});
   c.require_rank_at_least(kX, 1, "[..., width]");
   c.require_rank(kWeight, 2, "[classes, width]");
   c.require_same(kX, -1, kWeight, 1, "width");
+  c.require_same_shape(kShadow, kWeight);
   c.require_shape(kBias, {c.shape(kWeight)[0]}, "one for each class");
   const Shape rows = c.shape(kX).without(-1), &targets = c.shape(kTargets);
   const bool several = targets.rank == rows.rank + 1 && targets.without(-1) == rows;
@@ -172,96 +151,49 @@ void infer(Infer& c) {
     c.output(kWeightGrad, dtype, c.shape(kWeight));
     c.output(kBiasGrad, dtype, {c.shape(kWeight)[0]});
   }
-  c.scratch(dtype == DType::kFloat64 ? Plan<double>(c.call, nullptr).bytes : Plan<float>(c.call, nullptr).bytes);
-}
-
-// body(task, slot): tasks that run at the same time have different slots below thread_count().
-template <class Body> void parallel_in_slots(int64_t tasks, const Body& body) {
-  std::atomic<int64_t> next{0};
-  parallel_for(std::min<int64_t>(tasks, thread_count()), [&](int64_t slot) {
-    for (int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) body(task, slot);
-  });
+  c.scratch(rounds                     ? bf16_scratch_bytes(c.call)
+            : dtype == DType::kFloat64 ? Plan<double>(c.call, nullptr).bytes
+                                       : Plan<float>(c.call, nullptr).bytes);
 }
 
 template <class T> class Loss {
  public:
-  explicit Loss(Call& call) : c(call), plan(call, call.scratch<char>()) {}
+  explicit Loss(Call& call)
+      : c(call), plan(call, call.scratch<char>()), rows(call, plan, plan.active, plan.totals, plan.losses) {}
 
   void run() {
-    read_targets();
     if (plan.backward) start();
-    const int64_t chunks = ceil_div(count, plan.chunk);
-    for (int64_t i = 0; i < chunks; ++i) run_chunk(count * i / chunks, count * (i + 1) / chunks, i == 0);
-    finish();
+    const int64_t chunks = ceil_div(rows.count, plan.chunk);
+    for (int64_t i = 0; i < chunks; ++i) run_chunk(rows.count * i / chunks, rows.count * (i + 1) / chunks, i == 0);
+    rows.finish();
   }
 
  private:
   Call& c;
   const Plan<T> plan;
+  const LossRows<T> rows;
   const Kernels<T> kernel = kernels(T());
   const T* const x = c.in(kX).as<T>();
   const T* const weight = c.in(kWeight).as<T>();
   const T* const bias = c.in(kBias).as<T>();
-  const int32_t* const targets = c.in(kTargets).as<int32_t>();
-  const T* const weights = c.in(kWeights).as<T>();
-  const T* const target_weights = c.in(kTargetWeights).as<T>();
   T* const x_grad = c.out(kXGrad).as<T>();
   T* const weight_grad = c.out(kWeightGrad).as<T>();
   T* const bias_grad = c.out(kBiasGrad).as<T>();
-  const int64_t ignored = c.integer(kIgnoreIndex);
   const T smoothing = T(c.number(kSmoothing)), soft_cap = T(c.number(kSoftCap));
   const T per_class = plan.classes ? smoothing / T(plan.classes) : 0;
-  int64_t count = 0;        // of active rows
-  double total_weight = 0;  // of the rows that count
-  T scale = 1;              // of every row: the mean's
+  T bias_start = 0;
 
-  bool counts(int32_t target) const { return target >= 0 && target < plan.classes && target != ignored; }
-  T weight_of(int64_t row) const { return weights ? weights[row] : T(1); }
-  int64_t blocks_of_strips(int64_t rows) const { return plan.blocks >= kEnoughBlocks ? 1 : ceil_div(rows, kStripRows); }
-
-  // Which rows count, with which sum of target weights.
-  void read_targets() {
-    const int64_t per_row = plan.targets_per_row;
-    for (int64_t r = 0; r < plan.rows; ++r) {
-      int64_t counting = 0;
-      double total = 0;
-      for (int64_t at = r * per_row; at < (r + 1) * per_row; ++at) {
-        if (counts(targets[at])) {
-          ++counting;
-          total += target_weights ? double(target_weights[at]) : 1;
-        } else if (targets[at] != ignored) {
-          c.index_fault(kTargets, at, targets[at], plan.classes);
-        }
-      }
-      plan.losses[r] = 0;
-      if (counting == 0) continue;
-      plan.totals[r] = target_weights ? T(total) : T(1);
-      total_weight += double(weight_of(r));
-      // A row of weight 0 is not read: it may be infinite.
-      if (weight_of(r) != 0) plan.active[count++] = int32_t(r);
-    }
-    if (Reduction(c.integer(kReduction)) == kMean) scale = total_weight == 0 ? T(0) : T(1 / total_weight);
-  }
-
-  // The weight of a counting target.
-  T target_weight(int64_t row, int64_t at, T counting) const {
-    return target_weights ? target_weights[at] : 1 / counting;
-  }
-  T counting_targets(int64_t row) const {
-    const int32_t* first = targets + row * plan.targets_per_row;
-    return T(std::count_if(first, first + plan.targets_per_row, [&](int32_t target) { return counts(target); }));
-  }
+  int64_t pieces_of(int64_t strips) const { return plan.blocks >= kEnoughBlocks ? 1 : strips; }
 
   void start() {
     // Smoothing takes the same from every class, unless a soft cap has a slope for each.
     const bool closed = smoothing > 0 && soft_cap == 0;
     std::fill(plan.weight_start, plan.weight_start + plan.width, T(0));
-    bias_start = 0;
     if (closed) {
       if (plan.wants_weight || plan.wants_bias)
-        for (int64_t i = 0; i < count; ++i) {
+        for (int64_t i = 0; i < rows.count; ++i) {
           const int64_t row = plan.active[i];
-          const T factor = -per_class * scale * weight_of(row) * plan.totals[row];
+          const T factor = -per_class * rows.factor_of(row) * plan.totals[row];
           kernel.add_scaled(x + row * plan.width, factor, plan.weight_start, plan.width);
           bias_start += factor;
         }
@@ -277,21 +209,13 @@ template <class T> class Loss {
           kernel.add_scaled(plan.weight_sums + b * plan.width, 1, plan.weight_sum, plan.width);
       }
     }
-    if (x_grad && count < plan.rows)
-      parallel_ranges(plan.rows * plan.width, 1 << 15,
-                      [&](int64_t begin, int64_t end) { std::fill(x_grad + begin, x_grad + end, T(0)); });
-    if (count > 0) return;
-    if (weight_grad)
-      parallel_ranges(plan.classes * plan.width, 1 << 15,
-                      [&](int64_t begin, int64_t end) { std::fill(weight_grad + begin, weight_grad + end, T(0)); });
-    if (bias_grad) std::fill(bias_grad, bias_grad + plan.classes, T(0));
+    rows.clear_gradients();
   }
-  T bias_start = 0;
 
-  LceBlock<T> block_of(int64_t b, int64_t rows, int64_t slot) const {
+  LceBlock<T> block_of(int64_t b, int64_t count, int64_t slot) const {
     LceBlock<T> block = {};
     block.x = plan.x;
-    block.rows = rows;
+    block.rows = count;
     block.width = plan.width;
     const int64_t first = plan.first_class(b);
     block.weight = weight + first * plan.width;
@@ -316,21 +240,21 @@ template <class T> class Loss {
   }
 
   void run_chunk(int64_t begin, int64_t end, bool first_chunk) {
-    const int64_t rows = end - begin;
+    const int64_t count = end - begin;
     const int32_t* index = plan.active + begin;
-    parallel_ranges(rows, kStripRows, [&](int64_t from, int64_t to) {
+    parallel_ranges(count, kStripRows, [&](int64_t from, int64_t to) {
       kernel.pack_rows(x, index + from, to - from, plan.width, plan.x + from * plan.width);
     });
 
-    const int64_t strips = ceil_div(rows, kStripRows), pieces = blocks_of_strips(rows);
-    parallel_in_slots(plan.blocks * pieces, [&](int64_t task, int64_t slot) {
-      LceBlock<T> block = block_of(task / pieces, rows, slot);
+    const int64_t strips = ceil_div(count, kStripRows), pieces = pieces_of(strips);
+    parallel_with_slots(plan.blocks * pieces, [&](int64_t task, int64_t slot) {
+      LceBlock<T> block = block_of(task / pieces, count, slot);
       if (plan.twice) block.x_grad = nullptr, block.exponentials = nullptr;
       const int64_t piece = task % pieces;
       kernel.scores(block, strips * piece / pieces, strips * (piece + 1) / pieces);
     });
 
-    parallel_ranges(rows, kRowGrain, [&](int64_t from, int64_t to) {
+    parallel_ranges(count, kRowGrain, [&](int64_t from, int64_t to) {
       for (int64_t r = from; r < to; ++r) {
         finish_row(r, index[r]);
         if (plan.wants_x && !plan.twice) finish_x_grad(r, index[r]);
@@ -338,12 +262,12 @@ template <class T> class Loss {
     });
     if (!plan.kept && !plan.twice) return;
 
-    parallel_in_slots(plan.blocks, [&](int64_t b, int64_t slot) {
-      LceBlock<T> block = block_of(b, rows, slot);
+    parallel_with_slots(plan.blocks, [&](int64_t b, int64_t slot) {
+      LceBlock<T> block = block_of(b, count, slot);
       const int64_t first = plan.first_class(b);
       T* scaled = plan.scaled_x + slot * plan.chunk * plan.padded_width;
       if (weight_grad) {
-        kernel.scale_rows(x, index, block.factors, rows, plan.width, scaled);
+        kernel.scale_rows(x, index, block.factors, count, plan.width, scaled);
         block.scaled_x = scaled;
         block.weight_grad = weight_grad + first * plan.width;
       }
@@ -354,13 +278,16 @@ template <class T> class Loss {
         kernel.weight_grad(block);
       else
         kernel.recompute(block);
-      subtract_targets(index, rows, first, first + block.classes);
+      subtract_targets(index, count, first, first + block.classes);
     });
     if (plan.wants_x && plan.twice)
-      parallel_ranges(rows, kRowGrain, [&](int64_t from, int64_t to) {
+      parallel_ranges(count, kRowGrain, [&](int64_t from, int64_t to) {
         for (int64_t r = from; r < to; ++r) finish_x_grad(r, index[r]);
       });
   }
+
+  // Of a row's target among the terms of the chunk.
+  int64_t place(int64_t r, int64_t row, int64_t at) const { return at + (r - row) * plan.targets_per_row; }
 
   // The blocks of a row put together: its loss, and what its exponentials count for in the gradients.
   void finish_row(int64_t r, int64_t row) {
@@ -375,7 +302,7 @@ template <class T> class Loss {
       if (plan.backward) plan.factors[at] = shrink;
     }
     const double log_sum = double(max) + std::log(sum), total = double(plan.totals[row]);
-    const T factor = scale * weight_of(row);
+    const T factor = rows.factor_of(row);
     if (plan.backward) {
       plan.log_sums[r] = T(log_sum);
       for (int64_t b = 0; b < plan.blocks; ++b) {
@@ -385,60 +312,43 @@ template <class T> class Loss {
     }
 
     double loss = 0;
-    const T counting = target_weights ? T(0) : counting_targets(row);
-    for (int64_t e = 0; e < plan.targets_per_row; ++e) {
-      const int64_t at = row * plan.targets_per_row + e, target = targets[at];
-      if (!counts(int32_t(target))) continue;
+    rows.each_target(row, [&](int64_t at, int64_t target, T target_weight) {
       const T score = kernel.score(x + row * plan.width, weight + target * plan.width, bias ? bias[target] : T(0),
                                    soft_cap, plan.width);
-      const T share = (1 - smoothing) * target_weight(row, at, counting);
+      const T share = (1 - smoothing) * target_weight;
       loss += double(share) * (log_sum - double(score));
       if (plan.backward) {
         const T ratio = soft_cap != 0 ? score / soft_cap : T(0);
-        plan.target_terms[r * plan.targets_per_row + e] = factor * share * (1 - ratio * ratio);
+        plan.target_terms[place(r, row, at)] = factor * share * (1 - ratio * ratio);
       }
-    }
+    });
     if (smoothing > 0) loss += double(smoothing) * total * (log_sum - scores / double(plan.classes));
-    plan.losses[row] = T(double(weight_of(row)) * loss);
+    plan.losses[row] = T(double(rows.weight_of(row)) * loss);
   }
 
   void finish_x_grad(int64_t r, int64_t row) {
     T* grad = x_grad + row * plan.width;
     kernel.combine(plan.parts + r * plan.padded_width, plan.chunk * plan.padded_width, plan.factors + r, plan.chunk,
                    plan.blocks, grad, plan.width);
-    for (int64_t e = 0; e < plan.targets_per_row; ++e) {
-      const int64_t target = targets[row * plan.targets_per_row + e];
-      if (counts(int32_t(target)))
-        kernel.add_scaled(weight + target * plan.width, -plan.target_terms[r * plan.targets_per_row + e], grad,
-                          plan.width);
-    }
+    rows.each_target(row, [&](int64_t at, int64_t target, T) {
+      kernel.add_scaled(weight + target * plan.width, -plan.target_terms[place(r, row, at)], grad, plan.width);
+    });
     if (smoothing > 0 && soft_cap == 0)
-      kernel.add_scaled(plan.weight_sum, -per_class * scale * weight_of(row) * plan.totals[row], grad, plan.width);
+      kernel.add_scaled(plan.weight_sum, -per_class * rows.factor_of(row) * plan.totals[row], grad, plan.width);
   }
 
   // From the gradients of classes [first, last): what the rows' targets take.
-  void subtract_targets(const int32_t* index, int64_t rows, int64_t first, int64_t last) {
-    for (int64_t r = 0; r < rows; ++r)
+  void subtract_targets(const int32_t* index, int64_t count, int64_t first, int64_t last) {
+    const int32_t* const targets = c.in(kTargets).as<int32_t>();
+    for (int64_t r = 0; r < count; ++r)
       for (int64_t e = 0; e < plan.targets_per_row; ++e) {
         const int64_t target = targets[index[r] * plan.targets_per_row + e];
-        if (target < first || target >= last || target == ignored) continue;
+        if (target < first || target >= last || !rows.counts(target)) continue;
         const T term = plan.target_terms[r * plan.targets_per_row + e];
         if (weight_grad)
           kernel.add_scaled(x + index[r] * plan.width, -term, weight_grad + target * plan.width, plan.width);
         if (bias_grad) bias_grad[target] -= term;
       }
-  }
-
-  void finish() {
-    T* const loss = c.out(kLoss).as<T>();
-    if (Reduction(c.integer(kReduction)) == kNone) {
-      std::copy(plan.losses, plan.losses + plan.rows, loss);
-      return;
-    }
-    double sum = 0;
-    for (int64_t i = 0; i < count; ++i) sum += double(plan.losses[plan.active[i]]);
-    if (Reduction(c.integer(kReduction)) == kMean) sum = total_weight == 0 ? 0 : sum / total_weight;
-    *loss = T(sum);
   }
 };
 
@@ -449,13 +359,15 @@ Work work(const Call& c) {
 
 const Register op{{
     .name = "linear_cross_entropy",
-    .inputs = {"x", "weight", "bias?", "targets", "weights?", "target_weights?"},
-    .attributes = {"ignore_index", "label_smoothing", "soft_cap", "reduction"},
+    .inputs = {"x", "weight", "bias?", "shadow?", "targets", "weights?", "target_weights?"},
+    .attributes = {"ignore_index", "label_smoothing", "soft_cap", "reduction", "precision"},
     .outputs = {"loss", "x_grad?", "weight_grad?", "bias_grad?"},
     .infer = infer,
     .cpu =
         [](Call& c) {
-          if (c.in(kX).dtype == DType::kFloat64)
+          if (c.flag(kPrecision) || c.in(kShadow) || c.in(kWeight).dtype == DType::kBFloat16)
+            run_bf16(c);
+          else if (c.in(kX).dtype == DType::kFloat64)
             Loss<double>(c).run();
           else
             Loss<float>(c).run();
@@ -464,4 +376,5 @@ const Register op{{
 }};
 
 }  // namespace
+}  // namespace lce
 }  // namespace userllm

@@ -1,0 +1,250 @@
+/**
+ * linearCrossEntropy of operands rounded to bfloat16, against float64 loops over the rounded operands. What is left is
+ * the rounding of the gradient of the logits, 2⁻⁹ of each product, and float32 sums.
+ */
+import test from "ava";
+import { valueAndGrad } from "../../src/autograd/value-and-grad.js";
+import {
+  cast,
+  type LinearCrossEntropyOptions,
+  linearCrossEntropy,
+  slice,
+} from "../../src/ops/index.js";
+import { fromBFloat16, toBFloat16 } from "../../src/tensor/dtype.js";
+import { memory, resetPeakMemory, tidy } from "../../src/tensor/memory.js";
+import { type Tensor, tensor } from "../../src/tensor/tensor.js";
+import { hostRandom } from "../cases/random-host.js";
+import { type Computed, download } from "./check.js";
+
+interface Case {
+  rows: number;
+  width: number;
+  classes: number;
+  spread?: number;
+  targets?: number;
+  ignored?: number;
+  biased?: boolean;
+  weighted?: boolean;
+  labelSmoothing?: number;
+  softCap?: number;
+}
+
+const cases: readonly Case[] = [
+  { rows: 1, width: 5, classes: 1 },
+  { rows: 7, width: 7, classes: 7, biased: true },
+  { rows: 17, width: 33, classes: 63 },
+  { rows: 199, width: 64, classes: 97, biased: true, weighted: true, ignored: 0.3 },
+  { rows: 33, width: 130, classes: 1_201, labelSmoothing: 0.1 },
+  { rows: 65, width: 32, classes: 640, targets: 3, ignored: 0.4, biased: true },
+  { rows: 20, width: 16, classes: 300, softCap: 2, labelSmoothing: 0.2, biased: true },
+  { rows: 900, width: 8, classes: 70 },
+  { rows: 6, width: 600, classes: 2_000 },
+  { rows: 9, width: 12, classes: 500, spread: 3_000 },
+  { rows: 5, width: 8, classes: 80, ignored: 1, biased: true },
+];
+
+const round = (values: Float64Array): Float64Array =>
+  Float64Array.from(fromBFloat16(toBFloat16(values)));
+
+function given({ rows, width, classes, spread = 2, targets, ignored = 0 }: Case) {
+  const random = hostRandom(`bfloat16 ${rows} ${width} ${classes}`);
+  const single = (values: Float64Array): Float64Array =>
+    Float64Array.from(Float32Array.from(values));
+  const shape = targets === undefined ? [rows] : [rows, targets];
+  const hidden = random.uniform(shape, 0, 1).data;
+  return {
+    x: single(random.normal([rows, width]).data),
+    weight: single(random.normal([classes, width], spread * width ** -0.5).data),
+    bias: single(random.normal([classes]).data),
+    weights: single(random.uniform([rows], 0.5, 2).data),
+    targets: {
+      shape,
+      data: random.integers(shape, classes).data.map((y, i) => (hidden[i]! < ignored ? -100 : y)),
+    },
+  };
+}
+
+/** Loss and gradients in float64, and how far each may be off. */
+function reference(options: Case, inputs: ReturnType<typeof given>) {
+  const { rows, width, classes, labelSmoothing = 0, softCap } = options;
+  const [x, weight] = [round(inputs.x), round(inputs.weight)];
+  const perRow = options.targets ?? 1;
+  const { data: targets } = inputs.targets;
+  const counting = Array.from({ length: rows }, (_, r) =>
+    Array.from({ length: perRow }, (_, e) => targets[r * perRow + e]!).filter((y) => y !== -100),
+  );
+  const weightOf = (r: number): number =>
+    counting[r]!.length === 0 ? 0 : options.weighted ? inputs.weights[r]! : 1;
+  const total = counting.reduce((sum, _, r) => sum + weightOf(r), 0);
+  const zeros = (size: number) => ({
+    value: new Float64Array(size),
+    bound: new Float64Array(size),
+  });
+  const xGrad = zeros(rows * width);
+  const weightGrad = zeros(classes * width);
+  const biasGrad = zeros(classes);
+  let loss = 0;
+  let scale = 0;
+  for (let r = 0; r < rows; r++) {
+    if (weightOf(r) === 0) continue;
+    const factor = weightOf(r) / total;
+    const logits = Float64Array.from({ length: classes }, (_, c) => {
+      let sum = options.biased ? inputs.bias[c]! : 0;
+      for (let k = 0; k < width; k++) sum += x[r * width + k]! * weight[c * width + k]!;
+      return softCap === undefined ? sum : softCap * Math.tanh(sum / softCap);
+    });
+    const top = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+    const logSum = top + Math.log(logits.reduce((sum, z) => sum + Math.exp(z - top), 0));
+    // Float32 scores of this size are off by so much.
+    const size = logits.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+    const error = (4 + 2 * Math.sqrt(width)) * 2 ** -23 * size + 1e-5;
+    scale = Math.max(scale, error);
+    const desired = new Float64Array(classes).fill(labelSmoothing / classes);
+    for (const y of counting[r]!) desired[y]! += (1 - labelSmoothing) / counting[r]!.length;
+    for (let c = 0; c < classes; c++) {
+      const p = Math.exp(logits[c]! - logSum);
+      const slope = softCap === undefined ? 1 : 1 - (logits[c]! / softCap) ** 2;
+      const g = factor * slope * (p - desired[c]!);
+      loss += factor * desired[c]! * (logSum - logits[c]!);
+      const off = 1.01 * 2 ** -9 * Math.abs(g) + 2 * error * factor * p + 1e-30;
+      biasGrad.value[c]! += g;
+      biasGrad.bound[c]! += off;
+      for (let k = 0; k < width; k++) {
+        xGrad.value[r * width + k]! += g * weight[c * width + k]!;
+        xGrad.bound[r * width + k]! += off * Math.abs(weight[c * width + k]!);
+        weightGrad.value[c * width + k]! += g * x[r * width + k]!;
+        weightGrad.bound[c * width + k]! += off * Math.abs(x[r * width + k]!);
+      }
+    }
+  }
+  return [
+    { value: Float64Array.of(loss), bound: Float64Array.of(2 * scale + 1e-6 * loss) },
+    xGrad,
+    weightGrad,
+    ...(options.biased ? [biasGrad] : []),
+  ];
+}
+
+async function evaluate(watched: readonly Tensor[], loss: () => Tensor): Promise<Computed[]> {
+  const { loss: value, gradients } = tidy(() => valueAndGrad(watched, loss));
+  const all = [value, ...watched.map((x) => gradients.get(x)!)];
+  const computed = await Promise.all(all.map(download));
+  for (const x of all) x.dispose();
+  return computed;
+}
+
+function upload(options: Case, inputs: ReturnType<typeof given>) {
+  const { rows, width, classes } = options;
+  const tensors = {
+    x: tensor(inputs.x, { shape: [rows, width], dtype: "float32" }),
+    weight: tensor(inputs.weight, { shape: [classes, width], dtype: "float32" }),
+    bias: tensor(inputs.bias, { shape: [classes], dtype: "float32" }),
+    weights: tensor(inputs.weights, { shape: [rows], dtype: "float32" }),
+    targets: tensor(inputs.targets.data, { shape: inputs.targets.shape, dtype: "int32" }),
+  };
+  const settings: LinearCrossEntropyOptions = {
+    bias: options.biased ? tensors.bias : undefined,
+    weights: options.weighted ? tensors.weights : undefined,
+    softCap: options.softCap,
+    labelSmoothing: options.labelSmoothing ?? 0,
+  };
+  return { tensors, settings };
+}
+
+test.afterEach((t) => {
+  t.is(memory().tensors, 0);
+});
+
+for (const options of cases)
+  test.serial(JSON.stringify(options), async (t) => {
+    const inputs = given(options);
+    const { tensors, settings } = upload(options, inputs);
+    const { x, weight, bias, targets } = tensors;
+    const watched = options.biased ? [x, weight, bias] : [x, weight];
+    const computed = await evaluate(watched, () =>
+      linearCrossEntropy(x, weight, targets, { ...settings, precision: "bfloat16" }),
+    );
+    for (const [i, { value, bound }] of reference(options, inputs).entries())
+      value.forEach((expected, at) => {
+        const actual = computed[i]!.data[at]!;
+        if (!(Math.abs(actual - expected) <= bound[at]!))
+          t.fail(`${i}: element ${at} is ${actual}, expected ${expected} ± ${bound[at]}`);
+      });
+
+    // A shadow, or a weight that is rounded already, gives the same bits; an evaluation the same loss.
+    const rounded = tidy(() => cast(weight, "bfloat16"));
+    const shadowed = await evaluate(watched, () =>
+      linearCrossEntropy(x, weight, targets, { ...settings, shadow: rounded }),
+    );
+    t.deepEqual(shadowed, computed);
+    const [loss, xGrad] = await evaluate([x], () =>
+      linearCrossEntropy(x, rounded, targets, settings),
+    );
+    t.deepEqual([loss, xGrad], computed.slice(0, 2));
+    const evaluated = tidy(() =>
+      linearCrossEntropy(x, weight, targets, { ...settings, precision: "bfloat16" }),
+    );
+    t.deepEqual(await download(evaluated), computed[0]);
+    for (const x of [...Object.values(tensors), rounded, evaluated]) x.dispose();
+  });
+
+for (const count of [191, 192, 193, 767, 768, 769])
+  test.serial(`${count} rows are the first of 800`, async (t) => {
+    const options = { rows: 800, width: 4, classes: 9_000 };
+    const { tensors } = upload(options, given(options));
+    const { x, weight, targets } = tensors;
+    const rowsOf = async (end: number): Promise<Float64Array> => {
+      const losses = tidy(() =>
+        linearCrossEntropy(slice(x, 0, 0, end), weight, slice(targets, 0, 0, end), {
+          reduction: "none",
+          precision: "bfloat16",
+        }),
+      );
+      const { data } = await download(losses);
+      losses.dispose();
+      return data;
+    };
+    t.deepEqual(await rowsOf(count), (await rowsOf(800)).subarray(0, count));
+    for (const x of Object.values(tensors)) x.dispose();
+  });
+
+test.serial("beyond its outputs a call takes at most 48 MB", async (t) => {
+  for (const [rows, width, classes] of [
+    [800, 128, 26_744],
+    [7, 4, 1_200_000],
+    [800, 2_048, 3_000],
+  ] as const) {
+    const options = { rows, width, classes };
+    const { tensors } = upload(options, given(options));
+    const { x, weight, targets } = tensors;
+    await x.data();
+    resetPeakMemory();
+    const before = memory().bytes;
+    const results = tidy(() =>
+      valueAndGrad([x, weight], () =>
+        linearCrossEntropy(x, weight, targets, { precision: "bfloat16" }),
+      ),
+    );
+    const outputs = 4 * (rows * width + classes * width);
+    t.true(memory().peakBytes - before - outputs <= 48_000_000, `${rows} x ${width} x ${classes}`);
+    for (const x of [results.loss, ...results.gradients.values(), ...Object.values(tensors)])
+      x.dispose();
+  }
+});
+
+test.serial("wrong calls say what is wrong", (t) => {
+  const options = { rows: 3, width: 4, classes: 5 };
+  const { tensors } = upload(options, given(options));
+  const { x, weight, targets } = tensors;
+  const double = cast(x, "float64");
+  t.throws(() => linearCrossEntropy(double, weight, targets, { precision: "bfloat16" }), {
+    message: /x is float64, must be float32/,
+  });
+  t.throws(() => linearCrossEntropy(x, weight, targets, { shadow: weight }), {
+    message: /shadow is float32, must be bfloat16/,
+  });
+  t.throws(() => linearCrossEntropy(x, weight, targets, { precision: "half" as "bfloat16" }), {
+    message: /precision must be "float32" or "bfloat16", got "half"/,
+  });
+  for (const x of [...Object.values(tensors), double]) x.dispose();
+});
