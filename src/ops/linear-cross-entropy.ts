@@ -1,12 +1,13 @@
-import { UsageError } from "../errors.js";
+import { DTypeError, UsageError } from "../errors.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { cast } from "./cast.js";
 import { defineOp } from "./define-op.js";
 import { scaleGradients } from "./gradients.js";
+import { type Precision, precisionCode } from "./precision.js";
 import { isRecorded } from "./tape.js";
 
 /** The wire code is the position. */
 const reductions = ["none", "sum", "mean"] as const;
-const precisions = ["float32", "bfloat16"] as const;
 
 const forward = defineOp({
   name: "linear_cross_entropy",
@@ -47,11 +48,11 @@ export interface LinearCrossEntropyOptions {
    */
   reduction?: (typeof reductions)[number];
   /**
-   * `bfloat16` rounds what is multiplied: x, weight, and the gradient of the logits; sums and the softmax stay float32.
-   * A weight in bfloat16 or a `shadow` implies it. Default: operands as they are.
+   * `bfloat16` rounds what is multiplied: x, weight, and the gradient of the logits. Sums, the softmax, the loss and
+   * gradients stay float32. A bfloat16 `weight` implies it. Default: `float32`, which leaves operands as they are.
    */
-  precision?: (typeof precisions)[number] | undefined;
-  /** The weight rounded to bfloat16, where the caller keeps it anyway; it is read in the weight's place. */
+  precision?: Precision;
+  /** `weight` in bfloat16 (`Parameter.shadow`), read in its place by `precision: "bfloat16"`. */
   shadow?: Tensor | undefined;
 }
 
@@ -67,12 +68,14 @@ export interface LinearCrossEntropyOptions {
  *
  * Where no row counts, the mean is 0 and so is its gradient (PyTorch gives NaN). Rows that do not count cost nothing.
  *
- * @param x       `[..., width]`, float32 or float64; float32 where bfloat16 is multiplied
+ * @param x       `[..., width]`, float32, float64 or bfloat16
  * @param weight  `[classes, width]`: of a linear layer, or the table of an embedding; its gradient is float32
  * @param targets `[...]`, or `[..., k]` for several targets of a row, as the values of a bag; int32. One outside the
  *                classes, other than `ignoreIndex`, is a fault
- * @returns       a scalar, or `[...]` for `none`
+ * @returns       a scalar, or `[...]` for `none`; float64 where x is, else float32
  * @throws ShapeError when the widths disagree, or targets or weights do not match the rows of x
+ * @throws DTypeError when the dtypes of x and weight differ, except that a bfloat16 weight goes with a float32 x, and,
+ * with `precision: "bfloat16"`, the other way round
  * @throws UsageError when `weights` or `targetWeights` want a gradient, or anything does with `none`
  * @see Wijmans et al., "Cut Your Losses in Large-Vocabulary Language Models", arXiv:2411.09009, for the idea
  */
@@ -88,7 +91,7 @@ export function linearCrossEntropy(
     labelSmoothing = 0,
     softCap,
     reduction = "mean",
-    precision,
+    precision = "float32",
     shadow,
   }: LinearCrossEntropyOptions = {},
 ): Tensor {
@@ -96,10 +99,6 @@ export function linearCrossEntropy(
   if (code < 0)
     throw new UsageError(
       `linearCrossEntropy: reduction must be ${reductions.map((name) => `"${name}"`).join(" or ")}, got "${reduction}"`,
-    );
-  if (precision !== undefined && !precisions.includes(precision))
-    throw new UsageError(
-      `linearCrossEntropy: precision must be ${precisions.map((name) => `"${name}"`).join(" or ")}, got "${precision}"`,
     );
   if (softCap !== undefined && !(softCap > 0))
     throw new UsageError(`linearCrossEntropy: softCap must be positive, got ${softCap}`);
@@ -111,16 +110,21 @@ export function linearCrossEntropy(
     throw new UsageError(
       'linearCrossEntropy: reduction "none" has no gradient; take "sum" or "mean" with weights, or noGrad',
     );
+  if (x.dtype === "bfloat16" && weight.dtype === "float32" && precision !== "bfloat16")
+    throw new DTypeError(
+      'linearCrossEntropy: x is bfloat16 and weight is float32; a float32 weight needs precision "bfloat16"',
+    );
+  const wide = x.dtype === "bfloat16" ? cast(x, "float32") : x;
   const [loss] = forward(
-    { x, weight, bias, shadow, targets, weights, target_weights: targetWeights },
+    { x: wide, weight, bias, shadow, targets, weights, target_weights: targetWeights },
     {
       ignore_index: ignoreIndex,
       label_smoothing: labelSmoothing,
       soft_cap: softCap ?? 0,
       reduction: code,
-      precision: precision === "bfloat16" ? 1 : 0,
+      precision: precisionCode("linearCrossEntropy", precision),
     },
-    { x_grad: isRecorded(x), weight_grad: isRecorded(weight), bias_grad: isRecorded(bias) },
+    { x_grad: isRecorded(wide), weight_grad: isRecorded(weight), bias_grad: isRecorded(bias) },
   );
   return loss;
 }

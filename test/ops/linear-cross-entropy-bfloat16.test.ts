@@ -1,6 +1,6 @@
 /**
  * linearCrossEntropy of operands rounded to bfloat16, against float64 loops over the rounded operands. What is left is
- * the rounding of the gradient of the logits, 2⁻⁹ of each product, and float32 sums.
+ * the rounding of the gradient of the logits, 2⁻⁸ of each product, and float32 sums.
  */
 import test from "ava";
 import { valueAndGrad } from "../../src/autograd/value-and-grad.js";
@@ -106,7 +106,7 @@ function reference(options: Case, inputs: ReturnType<typeof given>) {
       const slope = softCap === undefined ? 1 : 1 - (logits[c]! / softCap) ** 2;
       const g = factor * slope * (p - desired[c]!);
       loss += factor * desired[c]! * (logSum - logits[c]!);
-      const off = 1.01 * 2 ** -9 * Math.abs(g) + 2 * error * factor * p + 1e-30;
+      const off = 1.01 * 2 ** -8 * Math.abs(g) + 2 * error * factor * p + 1e-30;
       biasGrad.value[c]! += g;
       biasGrad.bound[c]! += off;
       for (let k = 0; k < width; k++) {
@@ -174,7 +174,11 @@ for (const options of cases)
     // A shadow, or a weight that is rounded already, gives the same bits; an evaluation the same loss.
     const rounded = tidy(() => cast(weight, "bfloat16"));
     const shadowed = await evaluate(watched, () =>
-      linearCrossEntropy(x, weight, targets, { ...settings, shadow: rounded }),
+      linearCrossEntropy(x, weight, targets, {
+        ...settings,
+        precision: "bfloat16",
+        shadow: rounded,
+      }),
     );
     t.deepEqual(shadowed, computed);
     const [loss, xGrad] = await evaluate([x], () =>
@@ -185,6 +189,15 @@ for (const options of cases)
       linearCrossEntropy(x, weight, targets, { ...settings, precision: "bfloat16" }),
     );
     t.deepEqual(await download(evaluated), computed[0]);
+    // So does x in bfloat16, whose gradient is rounded.
+    const [halfLoss, halfGrad] = await evaluate([x], () =>
+      linearCrossEntropy(cast(x, "bfloat16"), weight, targets, {
+        ...settings,
+        precision: "bfloat16",
+      }),
+    );
+    t.deepEqual(halfLoss, computed[0]);
+    t.deepEqual(halfGrad!.data, round(computed[1]!.data));
     for (const x of [...Object.values(tensors), rounded, evaluated]) x.dispose();
   });
 
@@ -237,14 +250,18 @@ test.serial("wrong calls say what is wrong", (t) => {
   const { tensors } = upload(options, given(options));
   const { x, weight, targets } = tensors;
   const double = cast(x, "float64");
+  const half = cast(x, "bfloat16");
   t.throws(() => linearCrossEntropy(double, weight, targets, { precision: "bfloat16" }), {
-    message: /x is float64, must be float32/,
+    message: /x is float64 and weight is float32; bfloat16 arithmetic is for float32 and bfloat16/,
   });
   t.throws(() => linearCrossEntropy(x, weight, targets, { shadow: weight }), {
-    message: /shadow is float32, must be bfloat16/,
+    message: /shadow is for precision "bfloat16"/,
+  });
+  t.throws(() => linearCrossEntropy(half, weight, targets), {
+    message: /x is bfloat16 and weight is float32; a float32 weight needs precision "bfloat16"/,
   });
   t.throws(() => linearCrossEntropy(x, weight, targets, { precision: "half" as "bfloat16" }), {
     message: /precision must be "float32" or "bfloat16", got "half"/,
   });
-  for (const x of [...Object.values(tensors), double]) x.dispose();
+  for (const x of [...Object.values(tensors), double, half]) x.dispose();
 });

@@ -14,6 +14,7 @@
 #include <cmath>
 
 #include "core/op.h"
+#include "devices/cpu/gemm/precision.h"
 #include "devices/cpu/thread_pool.h"
 #include "ops/linear_cross_entropy/linear_cross_entropy.simd.h"
 #include "ops/linear_cross_entropy/loss_rows.h"
@@ -118,20 +119,12 @@ template <class T> struct Plan : Sizes {
 
 void infer(Infer& c) {
   c.require_float(kX);
-  const bool rounds = c.flag(kPrecision) || c.in(kWeight).dtype == DType::kBFloat16 || c.in(kShadow);
-  if (rounds) {
-    c.require_dtype(kX, {DType::kFloat32});
-    c.require_dtype(kWeight, {DType::kFloat32, DType::kBFloat16});
-    c.require_dtype(kShadow, {DType::kBFloat16});
-  } else {
-    c.require_same_dtype(kX, kWeight);
-  }
+  const bool rounds = require_precision(c, kX, kWeight, kShadow, kPrecision);
   for (const int i : {kBias, kWeights, kTargetWeights}) c.require_same_dtype(kX, i);
   c.require_dtype(kTargets, {DType::kInt32});
   c.require_rank_at_least(kX, 1, "[..., width]");
   c.require_rank(kWeight, 2, "[classes, width]");
   c.require_same(kX, -1, kWeight, 1, "width");
-  c.require_same_shape(kShadow, kWeight);
   c.require_shape(kBias, {c.shape(kWeight)[0]}, "one for each class");
   const Shape rows = c.shape(kX).without(-1), &targets = c.shape(kTargets);
   const bool several = targets.rank == rows.rank + 1 && targets.without(-1) == rows;
@@ -365,7 +358,7 @@ const Register op{{
     .infer = infer,
     .cpu =
         [](Call& c) {
-          if (c.flag(kPrecision) || c.in(kShadow) || c.in(kWeight).dtype == DType::kBFloat16)
+          if (multiplies_bf16(c, kWeight, c.integer(kPrecision)))
             run_bf16(c);
           else if (c.in(kX).dtype == DType::kFloat64)
             Loss<double>(c).run();

@@ -12,6 +12,7 @@
 
 #include "devices/cpu/gemm/blocks.h"
 #include "devices/cpu/gemm/gemm_bf16.h"
+#include "devices/cpu/gemm/precision.h"
 #include "ops/linear_cross_entropy/linear_cross_entropy_bf16.simd.h"
 #include "ops/linear_cross_entropy/loss_rows.h"
 
@@ -134,7 +135,7 @@ class RoundedLoss {
   const LossRows<float> rows;
   const LceBf16Kernels& kernel = kernels();
   const float* const x = c.in(kX).as<float>();
-  const TensorRef& weight = c.in(kShadow) ? c.in(kShadow) : c.in(kWeight);
+  const TensorRef& weight = c.in(source_of(c, kWeight, kShadow));
   const bool rounded_weight = weight.dtype == DType::kBFloat16;
   const float* const bias = c.in(kBias).as<float>();
   const int32_t* const targets = c.in(kTargets).as<int32_t>();
