@@ -108,14 +108,19 @@ def scores_of(x, weight, bias, excluded, offsets):
     return scores
 
 
-def cached(keys, values, lengths, key, counts, heads, pairs):
+def turns(positions, width):
+    """Cosines and sines of rotary embedding."""
+    angles = torch.arange(positions)[:, None] * 10_000.0 ** (-torch.arange(0, width, 2).double() / width)
+    return lambda g: torch.stack([angles.cos(), angles.sin()], -1).float().double()
+
+
+def cached(keys, values, lengths, key, counts, rotary, heads):
     """Keys and values behind those of a cache, the keys rotated: pairs (i, i + pairs)."""
-    keys, values, kv_heads = keys.clone(), values.clone(), keys.shape[2]
+    keys, values, kv_heads, pairs = keys.clone(), values.clone(), keys.shape[2], rotary.shape[1]
     for b, length in enumerate(lengths.tolist()):
         here = slice(length, length + key.shape[1])
-        angles = torch.arange(here.start, here.stop)[:, None] * 10_000.0 ** (-torch.arange(pairs).double() / pairs)
-        turn = torch.polar(torch.ones_like(angles), angles)[:, None]
         new = key[b, :, heads : heads + kv_heads]
+        turn = torch.view_as_complex(rotary[here])[:, None]
         turned = torch.complex(new[..., :pairs], new[..., pairs : 2 * pairs]) * turn
         keys[b, here] = torch.cat([turned.real, turned.imag, new[..., 2 * pairs :]], -1)
         values[b, here] = key[b, :, heads + kv_heads :]
@@ -539,9 +544,10 @@ GOLDENS = {
                 "value": normal(0),
                 "counts": values(2, 2),
                 "offsets": values(0, 2, 4),
+                "rotary": turns(5, 4),
             },
-            lambda keys, values, lengths, key, value, counts, offsets: cached(
-                keys, values, lengths, key, counts, heads=4, pairs=2
+            lambda keys, values, lengths, key, value, counts, offsets, rotary: cached(
+                keys, values, lengths, key, counts, rotary, heads=4
             ),
             [],
         ),

@@ -1,7 +1,7 @@
 import { cacheAppend } from "../../src/ops/cache-append.js";
 import { clone } from "../../src/ops/cast.js";
 import { reshape } from "../../src/ops/reshape.js";
-import { type RotaryStyle, rotaryTable } from "../../src/ops/rotary.js";
+import type { RotaryStyle } from "../../src/ops/rotary.js";
 import { type CaseOptions, cases, type HostTensor } from "./case.js";
 
 interface Options extends CaseOptions {
@@ -65,11 +65,11 @@ const shapes: readonly Options[] = [
   },
   {
     name: "several tasks",
-    capacity: 199,
+    capacity: 90,
     kvHeads: 4,
     width: 16,
     held: [7, 0],
-    added: [160, 199],
+    added: [70, 90],
     layout: "ragged",
     rotary: { style: "half", width: 16 },
   },
@@ -105,12 +105,17 @@ const most = (numbers: readonly number[]): number => Math.max(0, ...numbers);
 
 export default cases("cache_append", shapes, {
   covers: ["cache_append"],
-  inputs(random, { capacity, kvHeads, width, held, added, layout, queryHeads }) {
+  inputs(random, { capacity, kvHeads, width, held, added, layout, queryHeads, rotary }) {
     const batch = held.length;
     const stored = [batch, capacity, kvHeads, width];
     const tokens = layout === "ragged" ? [sum(added)] : [batch, most(added)];
     const offsets = [0];
     for (const count of added) offsets.push(offsets.at(-1)! + count);
+    const pairs = (rotary?.width ?? 0) / 2;
+    const turns = Array.from({ length: rotary ? capacity * pairs : 0 }, (_, i) => {
+      const angle = Math.floor(i / pairs) * 10_000 ** (-(i % pairs) / pairs);
+      return [Math.cos(angle), Math.sin(angle)];
+    });
     return {
       keys: random.normal(stored),
       values: random.normal(stored),
@@ -119,19 +124,16 @@ export default cases("cache_append", shapes, {
       value: random.normal(queryHeads ? [0] : [...tokens, kvHeads, width]),
       counts: random.values([batch], added, "int32"),
       offsets: random.values([batch + 1], offsets, "int32"),
+      rotary: random.values([rotary ? capacity : 0, pairs, 2], turns.flat()),
     };
   },
-  run(given, { capacity, layout, queryHeads, rotary }) {
+  run(given, { layout, queryHeads, rotary }) {
     const { keys, values, key, value, counts, offsets } = given;
     const lengths = clone(given.lengths); // a bench appends again and again
-    const { dtype } = keys as { dtype: "float32" | "float64" };
     cacheAppend({ keys, values, lengths }, queryHeads ? { packed: key } : { key, value }, {
       counts: layout === "padded" ? counts : undefined,
       offsets: layout === "ragged" ? offsets : undefined,
-      rotary: rotary && {
-        table: rotaryTable(capacity, rotary.width, { dtype }),
-        style: rotary.style,
-      },
+      rotary: rotary && { table: given.rotary, style: rotary.style },
     });
     return [reshape(keys, keys.shape), reshape(values, values.shape), lengths];
   },
@@ -159,11 +161,13 @@ export default cases("cache_append", shapes, {
             values.data[to + d] = v[from + d]!;
           }
           for (let p = 0; p < pairs; p++) {
-            const angle = (length + i) * 10_000 ** (-p / pairs);
+            const [cosine, sine] = given.rotary.data.subarray(
+              ((length + i) * pairs + p) * 2,
+            ) as unknown as [number, number];
             const [first, second] = rotary!.style === "half" ? [p, p + pairs] : [2 * p, 2 * p + 1];
             const z = [x[from + first]!, x[from + second]!] as const;
-            keys.data[to + first] = z[0] * Math.cos(angle) - z[1] * Math.sin(angle);
-            keys.data[to + second] = z[0] * Math.sin(angle) + z[1] * Math.cos(angle);
+            keys.data[to + first] = z[0] * cosine - z[1] * sine;
+            keys.data[to + second] = z[0] * sine + z[1] * cosine;
           }
         }
     });
@@ -172,13 +176,13 @@ export default cases("cache_append", shapes, {
   differentiable: [],
   terms: () => 4,
   work: ({ kvHeads, width, added }) => ({ bytes: 16 * sum(added) * kvHeads * width }),
-  torch: ({ kvHeads, width, held, added, queryHeads = 0 }) => {
+  torch: ({ kvHeads, held, added, queryHeads = 0 }) => {
     const [from, count] = [held[0]!, added[0]!];
-    const angles = `(torch.arange(${from}, ${from + count})[:, None] * 10000.0 ** (-torch.arange(0, ${width / 2}) / ${width / 2}))[:, None]`;
+    const turns = `rotary[${from}:${from + count}, None]`;
     return (
-      `(lambda a, b, turn: (keys[:, ${from}:${from + count}].copy_(torch.cat([a * turn.cos() - b * turn.sin(), b * turn.cos() + a * turn.sin()], -1)), ` +
+      `(lambda a, b, c, s: (keys[:, ${from}:${from + count}].copy_(torch.cat([a * c - b * s, b * c + a * s], -1)), ` +
       `values[:, ${from}:${from + count}].copy_(key[:, :, ${queryHeads + kvHeads}:])))` +
-      `(*key[:, :, ${queryHeads}:${queryHeads + kvHeads}].chunk(2, -1), ${angles})`
+      `(*key[:, :, ${queryHeads}:${queryHeads + kvHeads}].chunk(2, -1), *${turns}.unbind(-1))`
     );
   },
 });

@@ -109,7 +109,7 @@ template <class T, class TurnHeads> void append(Call& c, const TurnHeads& turn_h
   starts[0] = 0;
   for (int64_t b = 0; b < batch; ++b) starts[b + 1] = starts[b] + (fits(c, b) ? tokens_of(c, b).count : 0);
 
-  parallel_ranges(row ? starts[batch] : 0, 16384 / (row + 1) + 1, [&](int64_t begin, int64_t end) {
+  parallel_ranges(row ? starts[batch] : 0, 8192 / (row + 1) + 1, [&](int64_t begin, int64_t end) {
     int64_t b = std::upper_bound(starts, starts + batch + 1, begin) - starts - 1;
     for (int64_t t = begin; t < end; ++t) {
       while (t >= starts[b + 1]) ++b;

@@ -106,36 +106,43 @@ template <class T> struct Last {
 };
 
 // The shortest beginning of the elements in `list` (ascending positions, at least one, which it overwrites) whose
-// weights sum up to `target`; all of them if their sum is less.
+// weights sum up to `target`; all of them if their sum is less. They lie in [low, high].
 template <class T, class Weight>
-Last<T> select(const T* x, int32_t* list, int64_t n, double target, const Weight& weight) {
+Last<T> select(const T* x, T low, T high, int32_t* list, int64_t n, double target, const Weight& weight) {
   constexpr int kBits = 11, kBuckets = 1 << kBits;
+  constexpr int64_t kMany = 1024;
   double mass[kBuckets], above = 0;
-  for (int shift = int(sizeof(T)) * 8 - kBits;; shift = std::max(shift - kBits, 0)) {
-    const auto bucket_of = [&](int32_t i) { return int((key_of(x[i]) >> shift) & (kBuckets - 1)); };
+  // Keeps the elements of the bucket in which the beginning ends; higher buckets hold larger elements.
+  const auto narrow = [&](const auto& bucket_of) {
     std::fill_n(mass, kBuckets, 0.);
-    for (int64_t k = 0; k < n; ++k) mass[bucket_of(list[k])] += weight(list[k]);
+    for (int64_t k = 0; k < n; ++k) mass[bucket_of(x[list[k]])] += weight(list[k]);
     int chosen = -1;
-    double before = above;
-    for (int b = kBuckets - 1; b >= 0; --b) {
+    double before = above, sum = above;
+    for (int b = kBuckets - 1; b >= 0 && (chosen < 0 || sum < target); --b) {
       if (mass[b] == 0) continue;
-      before = above;
       chosen = b;
-      above += mass[b];
-      if (above >= target) break;
+      before = sum;
+      sum += mass[b];
     }
+    if (chosen < 0) return;  // nothing has weight
     above = before;
-    if (chosen < 0) break;  // nothing has weight
     int64_t left = 0;
     for (int64_t k = 0; k < n; ++k) {
       const int32_t i = list[k];
       list[left] = i;
-      left += bucket_of(i) == chosen;
+      left += bucket_of(x[i]) == chosen;
     }
     n = left;
-    if (shift == 0 || n == 1) break;
+  };
+  // The high bits of many like elements fall into few buckets, each of which then waits for itself; equal steps spread.
+  const T scale = T(kBuckets - 1) / (high - low);
+  if (n > kMany && scale > 0 && std::isfinite(scale))
+    narrow([&](T v) { return kBuckets - 1 - int(std::min((high - v) * scale, T(kBuckets - 1))); });
+  for (int shift = int(sizeof(T)) * 8; shift > 0 && n > 1;) {
+    shift = std::max(shift - kBits, 0);
+    narrow([&](T v) { return int((key_of(v) >> shift) & (kBuckets - 1)); });
   }
-  int64_t k = 0;  // all have the same value now
+  int64_t k = 0;  // all are equal now
   for (; k < n - 1; ++k)
     if ((above += weight(list[k])) >= target) break;
   return {x[list[k]], list[k]};
@@ -170,9 +177,10 @@ template <class T> struct Row {
     if (k <= pieces) {
       kernel.maxima(x, n, b.maxima);
       for (int64_t i = 0; i < pieces; ++i) b.list[i] = int32_t(i);
-      bound = select(b.maxima, b.list, pieces, double(k), one).value;
+      bound = select(b.maxima, bound, max, b.list, pieces, double(k), one).value;
     }
-    return select(x, b.list, kernel.find_at_least(x, n, bound, b.list), double(k), one).value;
+    const int64_t count = kernel.find_at_least(x, n, bound, b.list);
+    return select(x, bound, max, b.list, count, double(k), one).value;
   }
 
   double sum_of(int64_t count) const {
@@ -200,7 +208,8 @@ template <class T> struct Row {
       count = kernel.find_at_least(x, n, bound, b.list);
     }
     std::copy_n(b.list, count, b.other);
-    const Last<T> last = select(x, b.other, count, o.top_p * total, [&](int32_t i) { return double(b.weights[i]); });
+    const auto weight = [&](int32_t i) { return double(b.weights[i]); };
+    const Last<T> last = select(x, bound, max, b.other, count, o.top_p * total, weight);
     int64_t left = 0;
     for (int64_t k = 0; k < count; ++k) {
       const int32_t i = b.list[k];
