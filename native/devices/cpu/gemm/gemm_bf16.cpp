@@ -18,7 +18,7 @@ constexpr int64_t kInlineWork = 1 << 18;  // below it waking the pool costs more
 constexpr int64_t kTaskWork = 1 << 25;
 constexpr int64_t kGroupBytes = 1 << 20;  // of B, that stay in the second-level cache while rows of A pass by
 // Of a transposed A, k is cut so that a block of B stays there; and rows are packed together, along the stored rows.
-constexpr int64_t kChunkK = 1024, kChunkRows = 96, kChunkColumns = 256;
+constexpr int64_t kChunkK = 512, kChunkRows = 96, kChunkColumns = 1024;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
@@ -68,6 +68,10 @@ Operand b_of(const GemmBf16& g, int64_t n, int64_t k) {
 // Elements from one packed row to the next: an odd number of cache lines, or rows would share few cache sets.
 int64_t row_stride(int64_t k) { return ((ceil_div(k, kBf16StepK) | 1) * kBf16StepK); }
 
+// Elements from one panel of a chunk to the next: a line beyond what it holds, or panels would share cache sets while
+// they are written side by side.
+int64_t chunk_panel(int64_t k) { return (round_up(k, kBf16StepK) + 2) * kBf16Columns; }
+
 bool needs_finish(const GemmBf16& g) {
   return g.c_bf16 || g.bias || g.residual || g.preactivation || g.activation != Activation::kNone || g.alpha != 1;
 }
@@ -93,7 +97,7 @@ Plan make_plan(const GemmBf16& g) {
     plan.group = kChunkColumns;
     const int64_t chunk = std::min(k, kChunkK);
     plan.rows_bytes = align(kChunkRows * row_stride(chunk) * 2);
-    plan.slot_bytes = plan.rows_bytes + align(kChunkColumns * chunk * 2);
+    plan.slot_bytes = plan.rows_bytes + kChunkColumns / kBf16Columns * chunk_panel(chunk) * 2;
     if (needs_finish(g)) plan.sums_bytes = align(g.m * g.n * 4);
     return plan;
   }
@@ -135,6 +139,12 @@ void stream_rows(const GemmBf16& g, const Plan& plan, const void* packed, const 
       block.a_stride = row_stride(k);
       kernel.pack_rows(a, block.m, g.k, rows, block.a_stride);
     }
+    block.ahead = {};
+    if (block.a != rows && m + kernel.rows < range.m_end) {
+      const Operand next = a_of(g, m + kernel.rows, 0);
+      const int64_t size = next.bfloat16 ? 2 : 4;
+      block.ahead = {next.data, next.stride * size, g.k * size, std::min(kernel.rows, range.m_end - m - kernel.rows)};
+    }
     if (g.prologue) g.prologue(g.prologue_context, m, m + block.m, range.n_begin, range.n_end);
     block.finish_m = m;
     block.c = finishes ? reinterpret_cast<float*>(slot + plan.rows_bytes)
@@ -161,7 +171,7 @@ void add_chunks(const GemmBf16& g, const Plan& plan, float* sums, const Range& r
     block.a = rows;
     block.a_stride = row_stride(k);
     block.b = panels;
-    block.b_stride = block.k * kBf16Columns;
+    block.b_stride = chunk_panel(k);
     block.c_stride = finishes ? g.n : g.c_row_stride;
     block.accumulate = chunk > 0 || (g.accumulate && !finishes);
     kernel.pack_panels(b_of(g, range.n_begin, k_begin), columns, k, panels, block.b_stride);
@@ -188,10 +198,12 @@ template <class F> void parallel_with_slots(int64_t tasks, const F& body) {
 // other.
 template <class F> void for_ranges(const GemmBf16& g, const Plan& plan, int64_t row_unit, const F& run) {
   const int64_t row_blocks = ceil_div(g.m, row_unit), pairs = ceil_div(g.n, 2 * kBf16Columns);
-  const int64_t work = g.m * g.n * g.k, wanted = 2 * thread_count();
+  const int64_t work = g.m * g.n * g.k;
+  // Each row of the grid packs chunks of B anew.
+  const int64_t wanted = plan.chunks ? thread_count() : 2 * thread_count();
   int64_t column_tasks = ceil_div(g.n, plan.group), row_tasks = 1;
   if (work >= kInlineWork) {
-    row_tasks = std::clamp(work / column_tasks / kTaskWork, int64_t{1}, row_blocks);
+    if (!plan.chunks) row_tasks = std::clamp(work / column_tasks / kTaskWork, int64_t{1}, row_blocks);
     if (g.m >= g.n) row_tasks = std::clamp(ceil_div(wanted, column_tasks), row_tasks, row_blocks);
     column_tasks = std::clamp(ceil_div(wanted, row_tasks), column_tasks, pairs);
     row_tasks = std::clamp(ceil_div(wanted, column_tasks), row_tasks, row_blocks);

@@ -69,29 +69,34 @@ ALWAYS_INLINE void round_row(const uint16_t* from, uint16_t* to) { __builtin_mem
 
 // ---- Packing
 
-// Rows k, k + 1, ... of a k-major operand as lines of 16 columns, each with its pair of k: to[pair][column][2].
-template <class T>
-ALWAYS_INLINE void pairs(const T* from, int64_t stride, int64_t rows, int64_t columns, uint16_t* to,
-                         int64_t to_stride) {
-  if (rows == kBf16StepK && columns == kBf16Columns) {
+// kCount rows k, k + 1, ... of a k-major operand, of which there are `rows`, as lines of 16 columns, each with its pair
+// of k: to[pair][column][2].
+template <int64_t kCount, class T>
+ALWAYS_INLINE void pairs(const T* from, int64_t stride, int64_t rows, int64_t columns, uint16_t* to) {
+  constexpr int64_t kLine = 2 * kBf16Columns;
+  if (rows >= kCount && columns >= kBf16Columns) {
 #pragma GCC unroll 4
-    for (int64_t k = 0; k < kBf16StepK; k += 2)
-      interleave(from + k * stride, from + (k + 1) * stride, to + k / 2 * to_stride);
+    for (int64_t k = 0; k < kCount; k += 2) interleave(from + k * stride, from + (k + 1) * stride, to + k / 2 * kLine);
     return;
   }
   T lines[2][kBf16Columns] = {};
-  for (int64_t k = 0; k < kBf16StepK; k += 2) {
+  for (int64_t k = 0; k < kCount; k += 2) {
     for (int64_t i = 0; i < 2; ++i)
       for (int64_t j = 0; j < kBf16Columns; ++j)
         lines[i][j] = k + i < rows && j < columns ? from[(k + i) * stride + j] : T(0);
-    interleave(lines[0], lines[1], to + k / 2 * to_stride);
+    interleave(lines[0], lines[1], to + k / 2 * kLine);
   }
 }
 
-// Up to 16 rows of 32 k of an operand that is not k-major: to[row][k].
-template <class T>
+// The same columns some rows further down: they lie apart, where no prefetcher of the processor looks for them.
+template <class T> ALWAYS_INLINE void prefetch_rows(const T* from, int64_t stride, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) __builtin_prefetch(from + i * stride);
+}
+
+// kRows rows of 32 k of an operand that is not k-major, of which there are `rows` and `k`: to[row][k].
+template <int64_t kRows, class T>
 ALWAYS_INLINE void rows_of(const T* from, int64_t stride, int64_t rows, int64_t k, uint16_t* to, int64_t to_stride) {
-  for (int64_t i = 0; i < kBf16Columns; ++i) {
+  for (int64_t i = 0; i < kRows; ++i) {
     uint16_t* const line = to + i * to_stride;
     if (i < rows && k == kBf16StepK) {
       round_row(from + i * stride, line);
@@ -113,21 +118,28 @@ ALWAYS_INLINE void transpose_words(const uint16_t* from, uint16_t* to, int64_t t
 }
 
 constexpr int64_t kBlockElements = kBf16Columns * kBf16StepK;
+constexpr int64_t kPackRows = 8;  // of a k-major B that are packed together
 
 template <class T> void pack_rows(const Operand& a, int64_t m, int64_t k, uint16_t* to, int64_t to_stride) {
   const T* from = static_cast<const T*>(a.data);
   if (!a.k_major) {
-    for (int64_t i = 0; i < m; i += kBf16Columns)
-      for (int64_t at = 0; at < k; at += kBf16StepK)
-        rows_of(from + i * a.stride + at, a.stride, min(kBf16Columns, m - i), min(kBf16StepK, k - at),
-                to + i * to_stride + at, to_stride);
+    for (int64_t i = 0; i < m; ++i) {
+      const T* const row = from + i * a.stride;
+      uint16_t* const line = to + i * to_stride;
+      int64_t at = 0;
+      for (; at + kBf16StepK <= k; at += kBf16StepK) round_row(row + at, line + at);
+      if (at < k) rows_of<1>(row + at, a.stride, 1, k - at, line + at, to_stride);
+    }
+    for (int64_t i = m; i < round_up(m, kBf16Columns); ++i)
+      __builtin_memset(to + i * to_stride, 0, static_cast<size_t>(round_up(k, kBf16StepK)) * 2);
     return;
   }
   alignas(64) uint16_t block[kBlockElements];
   for (int64_t at = 0; at < k; at += kBf16StepK)
     for (int64_t i = 0; i < m; i += kBf16Columns) {
-      pairs(from + at * a.stride + i, a.stride, min(kBf16StepK, k - at), min(kBf16Columns, m - i), block,
-            2 * kBf16Columns);
+      const T* const part = from + at * a.stride + i;
+      prefetch_rows(part, a.stride, kBf16StepK, min(2 * kBf16StepK, k - at));
+      pairs<kBf16StepK>(part, a.stride, k - at, m - i, block);
       transpose_words(block, to + i * to_stride + at, to_stride);
     }
 }
@@ -135,17 +147,20 @@ template <class T> void pack_rows(const Operand& a, int64_t m, int64_t k, uint16
 template <class T> void pack_panels(const Operand& b, int64_t n, int64_t k, uint16_t* to, int64_t to_stride) {
   const T* from = static_cast<const T*>(b.data);
   if (b.k_major) {
-    // Along the stored rows, which memory is fastest at.
-    for (int64_t at = 0; at < k; at += kBf16StepK)
-      for (int64_t j = 0; j < n; j += kBf16Columns)
-        pairs(from + at * b.stride + j, b.stride, min(kBf16StepK, k - at), min(kBf16Columns, n - j),
-              to + j / kBf16Columns * to_stride + at * kBf16Columns, 2 * kBf16Columns);
+    // A few rows at a time, along which memory is fastest.
+    for (int64_t at = 0; at < round_up(k, kBf16StepK); at += kPackRows)
+      for (int64_t j = 0; j < n; j += kBf16Columns) {
+        const T* const part = from + at * b.stride + j;
+        prefetch_rows(part, b.stride, kPackRows, min(2 * kPackRows, k - at));
+        pairs<kPackRows>(part, b.stride, k - at, n - j, to + j / kBf16Columns * to_stride + at * kBf16Columns);
+      }
     return;
   }
   alignas(64) uint16_t block[kBlockElements];
   for (int64_t j = 0; j < n; j += kBf16Columns)
     for (int64_t at = 0; at < k; at += kBf16StepK) {
-      rows_of(from + j * b.stride + at, b.stride, min(kBf16Columns, n - j), min(kBf16StepK, k - at), block, kBf16StepK);
+      rows_of<kBf16Columns>(from + j * b.stride + at, b.stride, min(kBf16Columns, n - j), min(kBf16StepK, k - at),
+                            block, kBf16StepK);
       transpose_words(block, to + j / kBf16Columns * to_stride + at * kBf16Columns, 2 * kBf16Columns);
     }
 }
@@ -166,11 +181,16 @@ ALWAYS_INLINE Vec<float> widen(const uint16_t* from) {
   return (Vec<float>)(__builtin_convertvector(part, Vec<uint32_t>) << 16);
 }
 ALWAYS_INLINE void narrow(uint16_t* to, const Vec<float>& v) {
+#if defined(USER_LLM_ISA_BF16)
+  const __m256i half = (__m256i)_mm512_cvtneps_pbh((__m512)v);
+  write(to, half);
+#else
   typedef uint16_t Part __attribute__((vector_size(kVectorBytes / 2)));
   typedef Vec<uint32_t> U;
   const U u = (U)v, rounded = u + 0x7fff + ((u >> 16) & 1), quiet = u | 0x400000;
   const U kept = (Vec<int32_t>)(u & 0x7fffffff) > 0x7f800000 ? quiet : rounded;
   write(to, __builtin_convertvector(kept >> 16, Part));
+#endif
 }
 
 // A vector of a float32 or bfloat16 array from element `at` on, and back; `lanes` of it.
@@ -200,36 +220,74 @@ ALWAYS_INLINE void store_of(void* data, bool bf16, int64_t at, Vec<float> v, int
   __builtin_memcpy(to, part, static_cast<size_t>(lanes) * 2);
 }
 
+// kPlain: there is nothing but the conversion to C's type.
+template <bool kPlain, bool kBf16>
+void finish_as(const GemmBf16& g, const float* values, int64_t stride, int64_t m, int64_t rows, int64_t n,
+               int64_t columns) {
+  const float alpha = static_cast<float>(g.alpha);
+  for (int64_t i = 0; i < rows; ++i) {
+    const int64_t row = (m + i) * g.c_row_stride + n;
+    const auto finish_vector = [&](int64_t j, int lanes) __attribute__((always_inline)) {
+      const float* const from = values + i * stride + j;
+      Vec<float> v = lanes == kLanes<float> ? load(from) : load(from, lanes);
+      if (!kPlain) {
+        v *= alpha;
+        if (g.accumulate) v += load_of(g.c, kBf16, row + j, lanes);
+        if (g.bias) v += load_of(g.bias, g.bias_bf16, n + j, lanes);
+        if (g.preactivation) store_of(g.preactivation, kBf16, row + j, v, lanes);
+        if (g.activation == Activation::kGeluTanh) v = gelu_tanh<float>(v);
+        if (g.residual) v += load_of(g.residual, kBf16, row + j, lanes);
+      }
+      store_of(g.c, kBf16, row + j, v, lanes);
+    };
+    int64_t j = 0;
+    for (; j + kLanes<float> <= columns; j += kLanes<float>) finish_vector(j, kLanes<float>);
+    if (j < columns) finish_vector(j, static_cast<int>(columns - j));
+  }
+}
+
 void finish(const GemmBf16& g, const float* values, int64_t stride, int64_t m, int64_t rows, int64_t n,
             int64_t columns) {
-  const float alpha = static_cast<float>(g.alpha);
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < columns; j += kLanes<float>) {
-      const int lanes = static_cast<int>(min(kLanes<float>, columns - j));
-      const int64_t at = (m + i) * g.c_row_stride + n + j;
-      Vec<float> v = lanes == kLanes<float> ? load(values + i * stride + j) : load(values + i * stride + j, lanes);
-      v *= alpha;
-      if (g.accumulate) v += load_of(g.c, g.c_bf16, at, lanes);
-      if (g.bias) v += load_of(g.bias, g.bias_bf16, n + j, lanes);
-      if (g.preactivation) store_of(g.preactivation, g.c_bf16, at, v, lanes);
-      if (g.activation == Activation::kGeluTanh) v = gelu_tanh<float>(v);
-      if (g.residual) v += load_of(g.residual, g.c_bf16, at, lanes);
-      store_of(g.c, g.c_bf16, at, v, lanes);
-    }
+  const bool plain =
+      g.alpha == 1 && !g.accumulate && !g.bias && !g.preactivation && !g.residual && g.activation == Activation::kNone;
+  const auto as = g.c_bf16 ? plain ? finish_as<true, true> : finish_as<false, true>
+                  : plain ? finish_as<true, false>
+                           : finish_as<false, false>;
+  as(g, values, stride, m, rows, n, columns);
 }
 
 // ---- Blocks
 
-// One tile of sums: out[height, width] (+)= a · b, where `out` has room for whole units of the tier.
+// One tile of sums: out[height, width] = a · b (+ in), where `in` and `out` have room for whole units of the tier.
 struct Sums {
   const uint16_t* b;
   int64_t b_stride;
   int64_t k;
   int64_t height, width;
+  const float* in;  // or null
+  int64_t in_stride;
   float* out;
   int64_t out_stride;
-  bool accumulate;
 };
+
+// Walks over the cache lines of rows, a few at a time.
+struct Prefetch {
+  Bf16Ahead left;
+  int64_t at = 0;
+
+  void step(int64_t lines) {
+    for (; lines > 0 && left.count > 0; --lines) {
+      __builtin_prefetch(static_cast<const char*>(left.rows) + at, 0, 2);
+      at += 64;
+      if (at >= left.row_bytes) at = 0, left.rows = static_cast<const char*>(left.rows) + left.stride, --left.count;
+    }
+  }
+};
+
+inline void copy(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t rows, int64_t columns) {
+  for (int64_t i = 0; i < rows; ++i)
+    __builtin_memcpy(to + i * to_stride, from + i * from_stride, static_cast<size_t>(columns) * 4);
+}
 
 // Covers a block with the tiles of a tier:
 //   kRows, kColumns       of a tile
@@ -238,39 +296,40 @@ struct Sums {
 //   Tier(a, stride, height, k) looks at rows of A, whose tile(sums) are then asked for
 template <class Tier> void multiply(const Bf16Block& g) {
   alignas(64) float values[Tier::kRows * Tier::kColumns];
+  // Cut evenly.
+  const int64_t k_blocks = ceil_div(g.k, Tier::kBlockK), block_k = round_up(ceil_div(g.k, k_blocks), kBf16StepK);
+  const int64_t tiles = ceil_div(g.m, Tier::kRows) * ceil_div(g.n, Tier::kColumns) * k_blocks;
+  const int64_t ahead_lines = ceil_div(g.ahead.count * ceil_div(g.ahead.row_bytes, 64), tiles);
+  Prefetch ahead = {g.ahead};
   for (int64_t m = 0; m < g.m; m += Tier::kRows) {
     const int64_t height = min(Tier::kRows, g.m - m);
-    for (int64_t k = 0; k < g.k; k += Tier::kBlockK) {
-      const int64_t steps = min(Tier::kBlockK, g.k - k);
+    for (int64_t k = 0; k < g.k; k += block_k) {
+      const int64_t steps = min(block_k, g.k - k);
       const bool finishes = g.finish && k + steps == g.k;
       const Tier tier(g.a + m * g.a_stride + k, g.a_stride, height, steps);
       Sums sums;
       sums.b_stride = g.b_stride;
       sums.k = steps;
       sums.height = height;
-      sums.accumulate = k > 0 || g.accumulate;
+      const bool continues = k > 0 || g.accumulate;
       for (int64_t n = 0; n < g.n; n += Tier::kColumns) {
         const int64_t width = min(Tier::kColumns, g.n - n);
+        ahead.step(ahead_lines);
         float* const c = g.c + m * g.c_stride + n;
         sums.b = g.b + n / kBf16Columns * g.b_stride + n % kBf16Columns * 2 + k * kBf16Columns;
         sums.width = width;
-        if (!finishes && height % Tier::kRowUnit == 0 && width % Tier::kColumnUnit == 0) {
-          sums.out = c;
-          sums.out_stride = g.c_stride;
-          tier.tile(sums);
-          continue;
-        }
-        sums.out = values;
-        sums.out_stride = Tier::kColumns;
-        if (sums.accumulate)
-          for (int64_t i = 0; i < height; ++i)
-            __builtin_memcpy(values + i * Tier::kColumns, c + i * g.c_stride, static_cast<size_t>(width) * 4);
+        const bool whole = height % Tier::kRowUnit == 0 && width % Tier::kColumnUnit == 0;
+        const bool to_c = whole && !finishes;
+        sums.in = !continues ? nullptr : whole ? c : values;
+        sums.in_stride = whole ? g.c_stride : Tier::kColumns;
+        sums.out = to_c ? c : values;
+        sums.out_stride = to_c ? g.c_stride : Tier::kColumns;
+        if (continues && !whole) copy(c, g.c_stride, values, Tier::kColumns, height, width);
         tier.tile(sums);
         if (finishes)
           finish(*g.finish, values, Tier::kColumns, g.finish_m + m, height, g.finish_n + n, width);
-        else
-          for (int64_t i = 0; i < height; ++i)
-            __builtin_memcpy(c + i * g.c_stride, values + i * Tier::kColumns, static_cast<size_t>(width) * 4);
+        else if (!to_c)
+          copy(values, Tier::kColumns, c, g.c_stride, height, width);
       }
     }
   }
@@ -313,11 +372,11 @@ struct Convert {
 
   template <int kR, int kV> static void run(const float* a, const Sums& s) {
     Vec<float> sum[kR][kV] = {};
-    if (s.accumulate)
+    if (s.in)
 #pragma GCC unroll 12
       for (int i = 0; i < kR; ++i)
 #pragma GCC unroll 4
-        for (int j = 0; j < kV; ++j) sum[i][j] = load(s.out + i * s.out_stride + j * kLanes<float>);
+        for (int j = 0; j < kV; ++j) sum[i][j] = load(s.in + i * s.in_stride + j * kLanes<float>);
     const uint16_t* b[kV];
     for (int j = 0; j < kV; ++j)
       b[j] = s.b + j * kLanes<float> / kBf16Columns * s.b_stride + j * kLanes<float> % kBf16Columns * 2;
@@ -391,7 +450,7 @@ struct Avx512 {
     for (int i = 0; i < kR; ++i)
 #pragma GCC unroll 2
       for (int j = 0; j < kV; ++j)
-        sum[i][j] = s.accumulate ? _mm512_loadu_ps(s.out + i * s.out_stride + j * 16) : _mm512_setzero_ps();
+        sum[i][j] = s.in ? _mm512_loadu_ps(s.in + i * s.in_stride + j * 16) : _mm512_setzero_ps();
     const uint16_t* b = s.b;
     const int64_t b_stride = s.b_stride;
     for (int64_t k = 0; k < s.k; k += 2) {
@@ -457,7 +516,7 @@ ALWAYS_INLINE void settle_memory() { __asm__ volatile("" ::: "memory"); }
 
 // tdpbf16ps: tiles of 16 rows of 64 bytes. Two of A times two of B make four of C.
 struct Amx {
-  static constexpr int64_t kRows = 32, kColumns = 32, kRowUnit = 16, kColumnUnit = 16, kBlockRows = 32, kBlockK = 2048;
+  static constexpr int64_t kRows = 32, kColumns = 32, kRowUnit = 16, kColumnUnit = 16, kBlockRows = 32, kBlockK = 320;
 
   const uint16_t* a;
   int64_t stride;
@@ -468,11 +527,13 @@ struct Amx {
     const int64_t out_bytes = s.out_stride * 4, a_bytes = stride * 2;
     float* const below = s.out + 16 * s.out_stride;
     settle_memory();
-    if (s.accumulate) {
-      _tile_loadd(0, s.out, out_bytes);
-      if constexpr (kC > 1) _tile_loadd(1, s.out + 16, out_bytes);
-      if constexpr (kR > 1) _tile_loadd(2, below, out_bytes);
-      if constexpr (kR > 1 && kC > 1) _tile_loadd(3, below + 16, out_bytes);
+    if (s.in) {
+      const int64_t in_bytes = s.in_stride * 4;
+      const float* const in_below = s.in + 16 * s.in_stride;
+      _tile_loadd(0, s.in, in_bytes);
+      if constexpr (kC > 1) _tile_loadd(1, s.in + 16, in_bytes);
+      if constexpr (kR > 1) _tile_loadd(2, in_below, in_bytes);
+      if constexpr (kR > 1 && kC > 1) _tile_loadd(3, in_below + 16, in_bytes);
     } else {
       _tile_zero(0);
       if constexpr (kC > 1) _tile_zero(1);

@@ -10,6 +10,12 @@ namespace userllm {
 // readable up to a multiple of kBf16Columns rows. Panels of B: [n / 16][k / 2][16 columns][2], both rounded up.
 constexpr int64_t kBf16Columns = 16, kBf16StepK = 32;
 
+// Rows that are fetched from memory while a block is computed.
+struct Bf16Ahead {
+  const void* rows = nullptr;
+  int64_t stride = 0, row_bytes = 0, count = 0;
+};
+
 // C[m, n] (+)= A · B, float32, and then, if there is a `finish`, what is left of the product.
 struct Bf16Block {
   int64_t m, n, k;  // k a multiple of kBf16StepK
@@ -22,6 +28,7 @@ struct Bf16Block {
   bool accumulate;
   const GemmBf16* finish;
   int64_t finish_m, finish_n;  // where in the product's C this block lies
+  Bf16Ahead ahead;
 };
 
 struct Bf16Kernels {
