@@ -3,7 +3,7 @@
  *
  *     npm run bench -- ops [--filter TEXT] [--threads N] [--python PATH] [--json FILE]
  *     npm run bench -- fused [--filter TEXT] [--threads N] [--python PATH] [--json FILE]
- *     npm run bench -- train [--steps N] [--threads N] [--json FILE]
+ *     npm run bench -- train [--steps N] [--threads N] [--python PATH] [--json FILE]
  *
  *     --filter   only cases whose "op · case" contains TEXT
  *     --threads  of both sides; default: what the machine allows
@@ -38,7 +38,7 @@ switch (positionals[0]) {
   }
   case "train": {
     const { benchTraining } = await import("./train.js");
-    await benchTraining({ steps: Number(values.steps), json: values.json });
+    await benchTraining({ ...values, steps: Number(values.steps) });
     break;
   }
   default:

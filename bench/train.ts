@@ -1,49 +1,82 @@
 /**
- * Training steps of a small causal encoder at the paper's sizes, and what they leave of the event loop.
+ * Training steps of the paper's user encoder (stage 1), what they leave of the event loop, and PyTorch's in turns.
  *
- *     npm run bench -- train [--steps N] [--json FILE]
+ *     npm run bench -- train [--steps N] [--threads N] [--python PATH] [--json FILE]
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import {
   AdamW,
   add,
-  crossEntropy,
+  cpuInfo,
   Embedding,
   LayerNorm,
-  Linear,
+  linearCrossEntropy,
   Module,
   memory,
   Pacer,
   resetPeakMemory,
+  synchronize,
   type Tensor,
   TransformerBlock,
   tensor,
   tidy,
   valueAndGrad,
 } from "../src/index.js";
-import { describeMachine, type Timing, thisMachine, timingOf, writeResults } from "./report.js";
+import type { HostTensors, TorchPath } from "../test/cases/case.js";
+import { hostRandom } from "../test/cases/random-host.js";
+import {
+  describeMachine,
+  markdown,
+  milliseconds,
+  percent,
+  type Timing,
+  thisMachine,
+  timingOf,
+  writeResults,
+} from "./report.js";
+import { TorchPeer } from "./torch-peer.js";
 
 const batch = 128;
 const length = 50;
 const width = 128;
-const items = 9742;
+const heads = 8;
+const layers = 6;
+const items = 26_744;
 
+/** The softmax over items shares its weights with their embedding. */
 class Encoder extends Module {
   readonly items = new Embedding(items, width);
   readonly positions = new Embedding(length, width);
   readonly blocks = Array.from(
-    { length: 2 },
-    () => new TransformerBlock(width, { heads: 8, causal: true }),
+    { length: layers },
+    () => new TransformerBlock(width, { heads, causal: true }),
   );
   readonly norm = new LayerNorm(width);
-  readonly head = new Linear(width, items, { bias: false });
 
   loss(ids: Tensor, targets: Tensor, places: Tensor): Tensor {
     let x = add(this.items.forward(ids), this.positions.forward(places));
     for (const block of this.blocks) x = block.forward(x);
-    return crossEntropy(this.head.forward(this.norm.forward(x)), targets);
+    return linearCrossEntropy(this.norm.forward(x), this.items.weight.value, targets);
   }
 }
+
+/** The same in bench/peers/models.py. */
+const torchPaths = ["float32", "bfloat16 autocast"].flatMap((arithmetic) =>
+  [false, true].map((compiled): TorchPath => {
+    const options = [
+      ...(arithmetic === "float32" ? [] : ["autocast=True"]),
+      ...(compiled ? ["wrap=torch.compile"] : []),
+    ];
+    const model = `UserEncoder(${items}, ${length}, ${width}, ${heads}, ${layers})`;
+    return {
+      name: `${arithmetic}${compiled ? ", compiled" : ""}`,
+      setup:
+        `(lambda model: dict(step=training_step(model, model.loss, [[[ids.long(), targets.long()]]]` +
+        `${options.map((option) => `, ${option}`).join("")})))(${model})`,
+      expression: "step()",
+    };
+  }),
+);
 
 export interface TrainResult {
   /** Seconds from step to step. */
@@ -55,22 +88,40 @@ export interface TrainResult {
   /** How late a timer fired while training. */
   eventLoopDelayMs: { p50: number; p99: number; max: number };
   peakMiB: number;
+  /** Steps in turns with PyTorch's, each from beginning to end. */
+  turns: { ours: Timing; torch: Record<string, Timing> } | undefined;
 }
 
 export interface TrainOptions {
   /** Timed, after five of warm-up. */
   steps: number;
+  python?: string | undefined;
   json?: string | undefined;
 }
 
-export async function benchTraining({ steps, json }: TrainOptions): Promise<void> {
-  const result = await train(steps);
-  const machine = thisMachine();
+const warmups = 5;
+const turnSamples = 9;
+
+export async function benchTraining({ steps, python, json }: TrainOptions): Promise<void> {
+  const peer = python ? await TorchPeer.start(python, cpuInfo().threads) : undefined;
+  const machine = thisMachine(peer?.version);
+  const random = hostRandom("training");
+  const inputs: HostTensors = {
+    ids: random.integers([batch, length], items),
+    targets: random.integers([batch, length], items),
+  };
+  const trainer = new Trainer(inputs);
+  const alone = await timeSteps(trainer, steps);
+  const turns = peer && (await timeTurns(trainer, inputs, peer));
+  peer?.stop();
+  trainer.dispose();
+  const result: TrainResult = { ...alone, turns };
+
   const { step, javascript, eventLoopDelayMs: delay } = result;
   console.log(describeMachine(machine));
   console.log(
     [
-      `${batch} users, ${length} events, ${items} items, 2 blocks of width ${width}, attention from separate ops`,
+      `${batch} users, ${length} events, ${items} items, ${layers} blocks of width ${width}, ${heads} heads`,
       `step             ${(step.median * 1e3).toFixed(1)} ms, fastest ${(step.min * 1e3).toFixed(1)}, ` +
         `${result.eventsPerSecond.toFixed(0)} events a second`,
       `JavaScript       ${(javascript.median * 1e3).toFixed(2)} ms a step`,
@@ -78,25 +129,56 @@ export async function benchTraining({ steps, json }: TrainOptions): Promise<void
       `memory           ${result.peakMiB.toFixed(0)} MiB at most`,
     ].join("\n"),
   );
+  if (turns) {
+    const lines = Object.entries({ ours: turns.ours, ...turns.torch }).map(([name, timing]) => [
+      name,
+      milliseconds(timing.median),
+      percent(timing.spread),
+      (timing.median / turns.ours.median).toFixed(2),
+    ]);
+    console.log(`\n${markdown([["in turns", "ms a step", "spread", "times ours"], ...lines])}`);
+  }
   writeResults("train", machine, result, json);
 }
 
-async function train(steps: number): Promise<TrainResult> {
-  const model = new Encoder();
-  const optimizer = new AdamW(model.trainable(), { learningRate: 1e-3 });
+/** The model, its optimizer and a batch. */
+class Trainer {
+  readonly #model = new Encoder();
+  readonly #optimizer = new AdamW(this.#model.trainable(), { learningRate: 1e-4 });
+  readonly #batch: readonly [Tensor, Tensor, Tensor];
+
+  constructor({ ids, targets }: HostTensors) {
+    this.#batch = [
+      tensor(ids!.data, { shape: ids!.shape, dtype: "int32" }),
+      tensor(targets!.data, { shape: targets!.shape, dtype: "int32" }),
+      tensor(Int32Array.from({ length }, (_, i) => i)),
+    ];
+  }
+
+  /** Enqueues a step. */
+  step(): void {
+    tidy(() => {
+      const { gradients } = valueAndGrad(this.#model.trainable(), () =>
+        this.#model.loss(...this.#batch),
+      );
+      this.#optimizer.step(gradients, { clipNorm: 1 });
+    });
+  }
+
+  dispose(): void {
+    this.#model.dispose();
+    this.#optimizer.dispose();
+    for (const given of this.#batch) given.dispose();
+  }
+}
+
+/** Step after step, as in training. */
+async function timeSteps(trainer: Trainer, steps: number): Promise<Omit<TrainResult, "turns">> {
   const pacer = new Pacer();
-  const shape = [batch, length];
-  const ids = Int32Array.from({ length: batch * length }, (_, i) => (i * 7919) % items);
-  const x = tensor(ids, { shape });
-  const y = tensor(
-    ids.map((id) => (id * 31 + 7) % items),
-    { shape },
-  );
-  const places = tensor(Int32Array.from({ length }, (_, i) => i));
   const busy: number[] = [];
   const ends: number[] = [];
   const delay = monitorEventLoopDelay({ resolution: 1 });
-  for (let step = -5; step < steps; step++) {
+  for (let step = -warmups; step < steps; step++) {
     if (step === 0) {
       await pacer.finish();
       resetPeakMemory();
@@ -104,10 +186,7 @@ async function train(steps: number): Promise<TrainResult> {
       ends.push(performance.now());
     }
     const begin = performance.now();
-    tidy(() => {
-      const { gradients } = valueAndGrad(model.trainable(), () => model.loss(x, y, places));
-      optimizer.step(gradients, { clipNorm: 1 });
-    });
+    trainer.step();
     if (step >= 0) busy.push(performance.now() - begin);
     await pacer.next();
     if (step >= 0) ends.push(performance.now());
@@ -116,7 +195,7 @@ async function train(steps: number): Promise<TrainResult> {
   delay.disable();
   const total = performance.now() - ends[0]!;
   const seconds = (milliseconds: readonly number[]) => timingOf(milliseconds.map((ms) => ms / 1e3));
-  const result: TrainResult = {
+  return {
     step: seconds(ends.slice(1).map((end, i) => end - ends[i]!)),
     javascript: seconds(busy),
     eventsPerSecond: (steps * batch * length) / (total / 1e3),
@@ -127,8 +206,34 @@ async function train(steps: number): Promise<TrainResult> {
     },
     peakMiB: memory().peakBytes / 2 ** 20,
   };
-  model.dispose();
-  optimizer.dispose();
-  for (const t of [x, y, places]) t.dispose();
-  return result;
+}
+
+/** A step of ours, one of each of PyTorch's paths, and again. */
+async function timeTurns(
+  trainer: Trainer,
+  inputs: HostTensors,
+  peer: TorchPeer,
+): Promise<NonNullable<TrainResult["turns"]>> {
+  const runs = await peer.prepare({
+    inputs,
+    paths: torchPaths,
+    copies: 1,
+    differentiable: [],
+    root: 0,
+  });
+  const ours: number[] = [];
+  const torch = runs.map((): number[] => []);
+  for (const { run } of runs) await run("forward", 2);
+  for (let i = 0; i < turnSamples; i++) {
+    await synchronize();
+    const began = performance.now();
+    trainer.step();
+    await synchronize();
+    ours.push((performance.now() - began) / 1e3);
+    for (const [k, { run }] of runs.entries()) torch[k]!.push(await run("forward", 1));
+  }
+  return {
+    ours: timingOf(ours),
+    torch: Object.fromEntries(runs.map(({ name }, k) => [name, timingOf(torch[k]!)])),
+  };
 }
