@@ -200,7 +200,8 @@ const works: readonly Work[] = [
     headWidth: 64,
     bars: { forward: 1.2, backward: 1.2 },
   }),
-  linearCrossEntropyWork(),
+  linearCrossEntropyWork("float32", 0.75),
+  linearCrossEntropyWork("bfloat16", 0.65),
   bfloat16LinearWork("float32"),
   bfloat16LinearWork("bfloat16"),
   loraWork(),
@@ -250,30 +251,37 @@ function attentionWork({ name, batch, length, heads, headWidth, bars }: Attentio
 }
 
 /** The softmax over all items of stage 1. */
-function linearCrossEntropyWork(): Work {
+function linearCrossEntropyWork(arithmetic: "float32" | "bfloat16", share: number): Work {
   const [tokens, width, items] = [6_400, 128, 26_744];
-  const expression = "linear_cross_entropy(x, weight, targets.long())";
+  const eager = "linear_cross_entropy(x, weight, targets.long())";
+  const ways = [
+    { name: "eager", expression: eager },
+    { name: "compiled", expression: eager, compiled: true },
+    { name: "chunked", expression: `chunked_${eager}` },
+  ];
   return {
-    name: "linear + cross-entropy, 6,400 x 128 x 26,744",
+    name: `linear + cross-entropy, 6,400 x 128 x 26,744, ${arithmetic}`,
     inputs: (random) => ({
       x: random.normal([tokens, width]),
       weight: random.normal([items, width], width ** -0.5),
       targets: random.integers([tokens], items),
     }),
-    run: ({ x, weight, targets }) => linearCrossEntropy(x!, weight!, targets!),
+    run: ({ x, weight, targets }) =>
+      linearCrossEntropy(x!, weight!, targets!, { precision: arithmetic }),
     differentiable: ["x", "weight"],
-    torch: [
-      { name: "eager", expression },
-      { name: "compiled", expression, compiled: true },
-      { name: "chunked", expression: `chunked_${expression}` },
-    ],
-    arithmetic: "float32",
+    torch:
+      arithmetic === "float32"
+        ? ways
+        : (["autocast", "bfloat16"] as const).flatMap((precision) =>
+            ways.map((way) => ({ ...way, name: `${way.name}, ${precision}`, precision })),
+          ),
+    arithmetic,
     passes: {
       backward: {
         // Counted as four products: scores, the same again, the gradients of both operands.
         flops: 4 * 2 * tokens * width * items,
         bars: [
-          { figure: "shareOfPeak", atLeast: 0.75 },
+          { figure: "shareOfPeak", atLeast: share },
           { figure: "scratchMB", atMost: 64 },
         ],
       },
