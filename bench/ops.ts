@@ -55,7 +55,7 @@ async function benchCase(
 ): Promise<OpResult[]> {
   const { spec, op } = list;
   const inputs = inputsOf(list, options)!;
-  const { flops = 0, bytes } = spec.work?.(options) ?? {};
+  const { flops = 0, bytes, arithmetic } = spec.work?.(options) ?? {};
   const prepared = await Prepared.of(
     {
       inputs,
@@ -76,6 +76,7 @@ async function benchCase(
     const { ours, callMicroseconds, peak } = measured;
     const [torch] = Object.entries(measured.torch);
     const gflops = flops / ours.median / 1e9;
+    const ceiling = arithmetic === "bfloat16" ? peak.bfloat16Gflops : peak.gflops;
     const gigabytesPerSecond = prepared.traffic / ours.median / 1e9;
     const forward = pass === "forward";
     results.push({
@@ -86,7 +87,7 @@ async function benchCase(
       gflops: flops && forward ? gflops : undefined,
       gigabytesPerSecond: forward ? gigabytesPerSecond : Number.NaN,
       shareOfPeak: forward
-        ? Math.max(gflops / peak.gflops, gigabytesPerSecond / peak.copyGBs)
+        ? Math.max(gflops / ceiling, gigabytesPerSecond / peak.copyGBs)
         : Number.NaN,
       torch: torch?.[1],
       torchPath: torch?.[0],

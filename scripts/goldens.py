@@ -44,6 +44,14 @@ def mask(*shape, probability=0.5):
     return lambda g: (torch.rand(shape, generator=g) < probability).to(torch.uint8)
 
 
+def half(make):
+    return lambda g: make(g).bfloat16()
+
+
+def rounded(make):
+    return lambda g: make(g).bfloat16().double()
+
+
 def values(*numbers, dtype=torch.int32):
     return lambda g: torch.tensor(numbers, dtype=dtype)
 
@@ -236,6 +244,14 @@ GOLDENS = {
     "linear": {
         "seven": ({"x": normal(7, 7), "weight": normal(7, 7)}, F.linear),
         "sixty-three wide": ({"x": normal(2, 3, 5), "weight": normal(63, 5)}, F.linear),
+    },
+    "linear_bfloat16": {
+        "seven": ({"x": half(normal(7, 7)), "weight": half(normal(7, 7))}, F.linear, []),
+        "sixty-three wide": ({"x": half(normal(2, 3, 5)), "weight": half(normal(63, 5))}, F.linear, []),
+    },
+    "linear_in_bfloat16": {
+        "seven": ({"x": rounded(normal(7, 7)), "weight": rounded(normal(7, 7))}, F.linear),
+        "sixty-three wide": ({"x": rounded(normal(2, 3, 5)), "weight": rounded(normal(63, 5))}, F.linear),
     },
     "lora_linear": {
         "seven": (

@@ -43,6 +43,8 @@ export interface CaseOptions {
 /** Arithmetic and traffic of one forward run, for the benchmark. */
 export interface CaseWork {
   flops?: number;
+  /** What the arithmetic is in, and hence compared with. Default: float32. */
+  arithmetic?: "float32" | "bfloat16";
   bytes?: number;
 }
 
@@ -85,6 +87,8 @@ export interface CaseSpec<S extends CaseOptions, I extends HostTensors> {
    * scale of its tolerance.
    */
   gradientScale?(options: S): number;
+  /** What products round the operands of gradients to when float32 is under test: the spacing of the tolerance. */
+  readonly rounding?: "bfloat16";
   work?(options: S): CaseWork;
   /**
    * The same work in PyTorch for the benchmark, for `bench` cases: an expression over tensors named as the inputs, or

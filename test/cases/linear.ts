@@ -1,4 +1,5 @@
 import { linear } from "../../src/ops/linear.js";
+import { fromBFloat16, toBFloat16 } from "../../src/tensor/dtype.js";
 import { type CaseOptions, cases, type HostTensor, hostTensor, type Random } from "./case.js";
 
 interface Options extends CaseOptions {
@@ -23,6 +24,12 @@ const benched: readonly Options[] = [
   { name: "1024x768 to 768", lead: [1024], inWidth: 768, outWidth: 768, bench: true },
   { name: "6400x512 to 2048", lead: [6400], inWidth: 512, outWidth: 2048, bench: true },
   { name: "catalogue", lead: [6400], inWidth: 128, outWidth: 26_744, bench: true },
+];
+
+const benchedInBfloat16: readonly Options[] = [
+  { name: "2048x576 to 576", lead: [2048], inWidth: 576, outWidth: 576, bench: true },
+  { name: "6400x128 to 384", lead: [6400], inWidth: 128, outWidth: 384, bench: true },
+  { name: "2048x576 to 1536", lead: [2048], inWidth: 576, outWidth: 1536, bench: true },
 ];
 
 const inputs = (random: Random, { lead, inWidth, outWidth }: Options) => ({
@@ -60,6 +67,16 @@ const spec = {
   },
 };
 
+/** The same numbers, exact in bfloat16. */
+const rounded = (random: Random, { shape, data }: HostTensor, dtype: HostTensor["dtype"]) =>
+  random.values(shape, fromBFloat16(toBFloat16(data)), dtype);
+
+const bfloat16Work = (options: Options) => ({
+  ...spec.work(options),
+  bytes: spec.work(options).bytes / 2,
+  arithmetic: "bfloat16" as const,
+});
+
 export default [
   cases("linear", [...shapes, ...benched], {
     ...spec,
@@ -68,6 +85,45 @@ export default [
     run: ({ x, weight }) => linear(x, weight),
     reference: ({ x, weight }, options) => affine(x, weight, undefined, options),
     torch: () => "torch.nn.functional.linear(x, weight)",
+  }),
+  cases("linear_bfloat16", [...shapes, ...benchedInBfloat16], {
+    ...spec,
+    covers: ["linear"],
+    inputs: (random, options) => {
+      const { x, weight } = inputs(random, options);
+      return { x: rounded(random, x, "bfloat16"), weight: rounded(random, weight, "bfloat16") };
+    },
+    run: ({ x, weight }) => linear(x, weight),
+    reference: ({ x, weight }, options) => affine(x, weight, undefined, options),
+    work: bfloat16Work,
+    torch: () => "torch.nn.functional.linear(x, weight)",
+  }),
+  cases("linear_in_bfloat16", [...shapes, ...benchedInBfloat16], {
+    ...spec,
+    covers: ["linear", "linear_input_grad"],
+    inputs: (random, options) => {
+      const { x, weight } = inputs(random, options);
+      return { x: rounded(random, x, "float"), weight: rounded(random, weight, "float") };
+    },
+    run: ({ x, weight }) =>
+      linear(x, weight, undefined, {
+        precision: x.dtype === "float64" ? "float32" : "bfloat16",
+      }),
+    reference: ({ x, weight }, options) => affine(x, weight, undefined, options),
+    rounding: "bfloat16",
+    work: (options) => ({ ...spec.work(options), arithmetic: "bfloat16" as const }),
+    torch: () => [
+      {
+        name: "autocast",
+        expression: "torch.nn.functional.linear(x, weight)",
+        precision: "autocast",
+      },
+      {
+        name: "bfloat16",
+        expression: "torch.nn.functional.linear(x, weight)",
+        precision: "bfloat16",
+      },
+    ],
   }),
   cases("linear_bias_residual", shapes, {
     ...spec,

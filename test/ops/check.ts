@@ -205,11 +205,12 @@ export function gradientProblems(
       0.02 * upstream,
       list.spec.gradientScale?.(options) ?? 0,
     );
+    const rounded = gradient.dtype === "float32" ? list.spec.rounding : undefined;
     return difference(
       `gradient of ${name} (${gradient.dtype})`,
       gradient,
       wanted,
-      2 * toleranceOf(gradient.dtype, terms, scale),
+      2 * toleranceOf(rounded ?? gradient.dtype, terms, scale),
     );
   });
 }
