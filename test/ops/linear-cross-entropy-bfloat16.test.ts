@@ -1,211 +1,62 @@
-/**
- * linearCrossEntropy of operands rounded to bfloat16, against float64 loops over the rounded operands. What is left is
- * the rounding of the gradient of the logits, 2⁻⁸ of each product, and float32 sums.
- */
+/** linearCrossEntropy in bfloat16, with everything that can multiply; chunks, memory, messages. */
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import test from "ava";
 import { valueAndGrad } from "../../src/autograd/value-and-grad.js";
-import {
-  cast,
-  type LinearCrossEntropyOptions,
-  linearCrossEntropy,
-  slice,
-} from "../../src/ops/index.js";
-import { fromBFloat16, toBFloat16 } from "../../src/tensor/dtype.js";
+import { cast, linearCrossEntropy, slice } from "../../src/ops/index.js";
+import { cpuInfo } from "../../src/tensor/index.js";
 import { memory, resetPeakMemory, tidy } from "../../src/tensor/memory.js";
 import { type Tensor, tensor } from "../../src/tensor/tensor.js";
 import { hostRandom } from "../cases/random-host.js";
-import { type Computed, download } from "./check.js";
+import { download } from "./check.js";
+import type { RoundedLossResult } from "./linear-cross-entropy-bfloat16.js";
 
-interface Case {
-  rows: number;
-  width: number;
-  classes: number;
-  spread?: number;
-  targets?: number;
-  ignored?: number;
-  biased?: boolean;
-  weighted?: boolean;
-  labelSmoothing?: number;
-  softCap?: number;
-}
+const program = fileURLToPath(new URL("linear-cross-entropy-bfloat16.ts", import.meta.url));
 
-const cases: readonly Case[] = [
-  { rows: 1, width: 5, classes: 1 },
-  { rows: 7, width: 7, classes: 7, biased: true },
-  { rows: 17, width: 33, classes: 63 },
-  { rows: 199, width: 64, classes: 97, biased: true, weighted: true, ignored: 0.3 },
-  { rows: 33, width: 130, classes: 1_201, labelSmoothing: 0.1 },
-  { rows: 65, width: 32, classes: 640, targets: 3, ignored: 0.4, biased: true },
-  { rows: 20, width: 16, classes: 300, softCap: 2, labelSmoothing: 0.2, biased: true },
-  { rows: 900, width: 8, classes: 70 },
-  { rows: 6, width: 600, classes: 2_000 },
-  { rows: 9, width: 12, classes: 500, spread: 3_000 },
-  { rows: 5, width: 8, classes: 80, ignored: 1, biased: true },
-];
-
-const round = (values: Float64Array): Float64Array =>
-  Float64Array.from(fromBFloat16(toBFloat16(values)));
-
-function given({ rows, width, classes, spread = 2, targets, ignored = 0 }: Case) {
-  const random = hostRandom(`bfloat16 ${rows} ${width} ${classes}`);
-  const single = (values: Float64Array): Float64Array =>
-    Float64Array.from(Float32Array.from(values));
-  const shape = targets === undefined ? [rows] : [rows, targets];
-  const hidden = random.uniform(shape, 0, 1).data;
-  return {
-    x: single(random.normal([rows, width]).data),
-    weight: single(random.normal([classes, width], spread * width ** -0.5).data),
-    bias: single(random.normal([classes]).data),
-    weights: single(random.uniform([rows], 0.5, 2).data),
-    targets: {
-      shape,
-      data: random.integers(shape, classes).data.map((y, i) => (hidden[i]! < ignored ? -100 : y)),
-    },
-  };
-}
-
-/** Loss and gradients in float64, and how far each may be off. */
-function reference(options: Case, inputs: ReturnType<typeof given>) {
-  const { rows, width, classes, labelSmoothing = 0, softCap } = options;
-  const [x, weight] = [round(inputs.x), round(inputs.weight)];
-  const perRow = options.targets ?? 1;
-  const { data: targets } = inputs.targets;
-  const counting = Array.from({ length: rows }, (_, r) =>
-    Array.from({ length: perRow }, (_, e) => targets[r * perRow + e]!).filter((y) => y !== -100),
-  );
-  const weightOf = (r: number): number =>
-    counting[r]!.length === 0 ? 0 : options.weighted ? inputs.weights[r]! : 1;
-  const total = counting.reduce((sum, _, r) => sum + weightOf(r), 0);
-  const zeros = (size: number) => ({
-    value: new Float64Array(size),
-    bound: new Float64Array(size),
+async function run(env: Record<string, string>): Promise<RoundedLossResult> {
+  const { stdout } = await promisify(execFile)(process.execPath, ["--import=tsx", program], {
+    env: { ...process.env, ...env },
   });
-  const xGrad = zeros(rows * width);
-  const weightGrad = zeros(classes * width);
-  const biasGrad = zeros(classes);
-  let loss = 0;
-  let scale = 0;
-  for (let r = 0; r < rows; r++) {
-    if (weightOf(r) === 0) continue;
-    const factor = weightOf(r) / total;
-    const logits = Float64Array.from({ length: classes }, (_, c) => {
-      let sum = options.biased ? inputs.bias[c]! : 0;
-      for (let k = 0; k < width; k++) sum += x[r * width + k]! * weight[c * width + k]!;
-      return softCap === undefined ? sum : softCap * Math.tanh(sum / softCap);
-    });
-    const top = logits.reduce((a, b) => Math.max(a, b), -Infinity);
-    const logSum = top + Math.log(logits.reduce((sum, z) => sum + Math.exp(z - top), 0));
-    // Float32 scores of this size are off by so much.
-    const size = logits.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-    const error = (4 + 2 * Math.sqrt(width)) * 2 ** -23 * size + 1e-5;
-    scale = Math.max(scale, error);
-    const desired = new Float64Array(classes).fill(labelSmoothing / classes);
-    for (const y of counting[r]!) desired[y]! += (1 - labelSmoothing) / counting[r]!.length;
-    for (let c = 0; c < classes; c++) {
-      const p = Math.exp(logits[c]! - logSum);
-      const slope = softCap === undefined ? 1 : 1 - (logits[c]! / softCap) ** 2;
-      const g = factor * slope * (p - desired[c]!);
-      loss += factor * desired[c]! * (logSum - logits[c]!);
-      const off = 1.01 * 2 ** -8 * Math.abs(g) + 2 * error * factor * p + 1e-30;
-      biasGrad.value[c]! += g;
-      biasGrad.bound[c]! += off;
-      for (let k = 0; k < width; k++) {
-        xGrad.value[r * width + k]! += g * weight[c * width + k]!;
-        xGrad.bound[r * width + k]! += off * Math.abs(weight[c * width + k]!);
-        weightGrad.value[c * width + k]! += g * x[r * width + k]!;
-        weightGrad.bound[c * width + k]! += off * Math.abs(x[r * width + k]!);
-      }
-    }
-  }
-  return [
-    { value: Float64Array.of(loss), bound: Float64Array.of(2 * scale + 1e-6 * loss) },
-    xGrad,
-    weightGrad,
-    ...(options.biased ? [biasGrad] : []),
-  ];
+  return JSON.parse(stdout) as RoundedLossResult;
 }
 
-async function evaluate(watched: readonly Tensor[], loss: () => Tensor): Promise<Computed[]> {
-  const { loss: value, gradients } = tidy(() => valueAndGrad(watched, loss));
-  const all = [value, ...watched.map((x) => gradients.get(x)!)];
-  const computed = await Promise.all(all.map(download));
-  for (const x of all) x.dispose();
-  return computed;
-}
-
-function upload(options: Case, inputs: ReturnType<typeof given>) {
-  const { rows, width, classes } = options;
-  const tensors = {
-    x: tensor(inputs.x, { shape: [rows, width], dtype: "float32" }),
-    weight: tensor(inputs.weight, { shape: [classes, width], dtype: "float32" }),
-    bias: tensor(inputs.bias, { shape: [classes], dtype: "float32" }),
-    weights: tensor(inputs.weights, { shape: [rows], dtype: "float32" }),
-    targets: tensor(inputs.targets.data, { shape: inputs.targets.shape, dtype: "int32" }),
+function inputs(rows: number, width: number, classes: number) {
+  const random = hostRandom(`bfloat16 ${rows} ${width} ${classes}`);
+  const float = (shape: number[], scale: number): Tensor =>
+    tensor(Float32Array.from(random.normal(shape, scale).data), { shape });
+  return {
+    x: float([rows, width], 1),
+    weight: float([classes, width], 2 * width ** -0.5),
+    targets: tensor(Int32Array.from(random.integers([rows], classes).data), { shape: [rows] }),
   };
-  const settings: LinearCrossEntropyOptions = {
-    bias: options.biased ? tensors.bias : undefined,
-    weights: options.weighted ? tensors.weights : undefined,
-    softCap: options.softCap,
-    labelSmoothing: options.labelSmoothing ?? 0,
-  };
-  return { tensors, settings };
 }
 
 test.afterEach((t) => {
   t.is(memory().tensors, 0);
 });
 
-for (const options of cases)
-  test.serial(JSON.stringify(options), async (t) => {
-    const inputs = given(options);
-    const { tensors, settings } = upload(options, inputs);
-    const { x, weight, bias, targets } = tensors;
-    const watched = options.biased ? [x, weight, bias] : [x, weight];
-    const computed = await evaluate(watched, () =>
-      linearCrossEntropy(x, weight, targets, { ...settings, precision: "bfloat16" }),
-    );
-    for (const [i, { value, bound }] of reference(options, inputs).entries())
-      value.forEach((expected, at) => {
-        const actual = computed[i]!.data[at]!;
-        if (!(Math.abs(actual - expected) <= bound[at]!))
-          t.fail(`${i}: element ${at} is ${actual}, expected ${expected} ± ${bound[at]}`);
-      });
+/** From the slowest; a machine has those up to its own. */
+const multipliers = ["convert", "avx512bf16", "amx"];
+for (const name of multipliers.slice(0, multipliers.indexOf(cpuInfo().bfloat16) + 1))
+  test.serial(`by ${name}, on one thread and on three`, async (t) => {
+    t.timeout(300_000);
+    const one = await run({ USER_LLM_BF16: name, USER_LLM_THREADS: "1" });
+    t.is(one.multiplier, name);
+    t.deepEqual(one.problems, []);
+    const three = await run({ USER_LLM_BF16: name, USER_LLM_THREADS: "3" });
+    t.is(three.digest, one.digest);
+  });
 
-    // A shadow, or a weight that is rounded already, gives the same bits; an evaluation the same loss.
-    const rounded = tidy(() => cast(weight, "bfloat16"));
-    const shadowed = await evaluate(watched, () =>
-      linearCrossEntropy(x, weight, targets, {
-        ...settings,
-        precision: "bfloat16",
-        shadow: rounded,
-      }),
-    );
-    t.deepEqual(shadowed, computed);
-    const [loss, xGrad] = await evaluate([x], () =>
-      linearCrossEntropy(x, rounded, targets, settings),
-    );
-    t.deepEqual([loss, xGrad], computed.slice(0, 2));
-    const evaluated = tidy(() =>
-      linearCrossEntropy(x, weight, targets, { ...settings, precision: "bfloat16" }),
-    );
-    t.deepEqual(await download(evaluated), computed[0]);
-    // So does x in bfloat16, whose gradient is rounded.
-    const [halfLoss, halfGrad] = await evaluate([x], () =>
-      linearCrossEntropy(cast(x, "bfloat16"), weight, targets, {
-        ...settings,
-        precision: "bfloat16",
-      }),
-    );
-    t.deepEqual(halfLoss, computed[0]);
-    t.deepEqual(halfGrad!.data, round(computed[1]!.data));
-    for (const x of [...Object.values(tensors), rounded, evaluated]) x.dispose();
+for (const isa of ["avx2", "plain"])
+  test.serial(`by ${isa} kernels`, async (t) => {
+    t.timeout(300_000);
+    t.deepEqual((await run({ USER_LLM_ISA: isa })).problems, []);
   });
 
 for (const count of [191, 192, 193, 767, 768, 769])
   test.serial(`${count} rows are the first of 800`, async (t) => {
-    const options = { rows: 800, width: 4, classes: 9_000 };
-    const { tensors } = upload(options, given(options));
-    const { x, weight, targets } = tensors;
+    const { x, weight, targets } = inputs(800, 4, 9_000);
     const rowsOf = async (end: number): Promise<Float64Array> => {
       const losses = tidy(() =>
         linearCrossEntropy(slice(x, 0, 0, end), weight, slice(targets, 0, 0, end), {
@@ -218,7 +69,7 @@ for (const count of [191, 192, 193, 767, 768, 769])
       return data;
     };
     t.deepEqual(await rowsOf(count), (await rowsOf(800)).subarray(0, count));
-    for (const x of Object.values(tensors)) x.dispose();
+    for (const tensor of [x, weight, targets]) tensor.dispose();
   });
 
 test.serial("beyond its outputs a call takes at most 48 MB", async (t) => {
@@ -227,9 +78,7 @@ test.serial("beyond its outputs a call takes at most 48 MB", async (t) => {
     [7, 4, 1_200_000],
     [800, 2_048, 3_000],
   ] as const) {
-    const options = { rows, width, classes };
-    const { tensors } = upload(options, given(options));
-    const { x, weight, targets } = tensors;
+    const { x, weight, targets } = inputs(rows, width, classes);
     await x.data();
     resetPeakMemory();
     const before = memory().bytes;
@@ -240,15 +89,13 @@ test.serial("beyond its outputs a call takes at most 48 MB", async (t) => {
     );
     const outputs = 4 * (rows * width + classes * width);
     t.true(memory().peakBytes - before - outputs <= 48_000_000, `${rows} x ${width} x ${classes}`);
-    for (const x of [results.loss, ...results.gradients.values(), ...Object.values(tensors)])
-      x.dispose();
+    for (const tensor of [results.loss, ...results.gradients.values(), x, weight, targets])
+      tensor.dispose();
   }
 });
 
 test.serial("wrong calls say what is wrong", (t) => {
-  const options = { rows: 3, width: 4, classes: 5 };
-  const { tensors } = upload(options, given(options));
-  const { x, weight, targets } = tensors;
+  const { x, weight, targets } = inputs(3, 4, 5);
   const double = cast(x, "float64");
   const half = cast(x, "bfloat16");
   t.throws(() => linearCrossEntropy(double, weight, targets, { precision: "bfloat16" }), {
@@ -263,5 +110,5 @@ test.serial("wrong calls say what is wrong", (t) => {
   t.throws(() => linearCrossEntropy(x, weight, targets, { precision: "half" as "bfloat16" }), {
     message: /precision must be "float32" or "bfloat16", got "half"/,
   });
-  for (const x of [...Object.values(tensors), double, half]) x.dispose();
+  for (const tensor of [x, weight, targets, double, half]) tensor.dispose();
 });

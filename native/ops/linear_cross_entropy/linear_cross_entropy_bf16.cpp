@@ -21,10 +21,11 @@ namespace lce {
 namespace {
 
 constexpr int64_t kTile = kLceTileClasses, kStrip = kLceTileRows, kPanel = 16, kStepK = 32;
-constexpr int64_t kMaxChunk = 768, kMaxGroup = 384, kMinGroup = 128, kMaxBlocks = 16, kBlockTiles = 4;
+constexpr int64_t kMaxChunk = 768, kMaxGroup = 384, kMinGroup = 128, kMaxBlocks = 16, kBlockTiles = 4, kFewRows = 384;
 constexpr int64_t kChunkBytes = int64_t{12} << 20;   // of one block's gradient of x
 constexpr int64_t kPartBytes = int64_t{24} << 20;    // of those of all blocks
 constexpr int64_t kGroupBytes = int64_t{768} << 10;  // of a group of the weight
+constexpr int64_t kShadowBytes = int64_t{16} << 20;  // of a rounded weight that a call makes for itself
 constexpr float kLowest = -1e38f;
 
 const LceBf16Kernels& kernels() {
@@ -49,6 +50,7 @@ struct Plan : Sizes {
 
   int32_t* active;
   float *totals, *losses;
+  BFloat16* shadow;                   // the weight rounded, where it is not and not too large
   BFloat16 *x, *x_across;             // the chunk as panels: for the scores, and for the gradient of the weight
   float *maxima, *sums, *score_sums;  // [blocks, chunk]
   float *factors, *subtract;          // [chunk]
@@ -74,6 +76,10 @@ struct Plan : Sizes {
     active = arena.take<int32_t>(rows);
     totals = arena.take<float>(rows);
     losses = arena.take<float>(rows);
+    const bool shadows = c.in(source_of(c, kWeight, kShadow)).dtype != DType::kBFloat16 &&
+                         classes * width * 2 <= kShadowBytes && rows > kFewRows;
+    shadow = arena.take<BFloat16>(shadows ? classes * width : 0);
+    if (!shadows) shadow = nullptr;
     x = arena.take<BFloat16>(panel_elements(chunk, width));
     x_across = arena.take<BFloat16>(wants_weight ? panel_elements(width, chunk) : 0);
     maxima = arena.take<float>(blocks * chunk);
@@ -117,6 +123,10 @@ class RoundedLoss {
 
   void run() {
     if (plan.backward) rows.clear_gradients();
+    if (plan.shadow && rows.count > 0)
+      parallel_ranges(plan.classes * plan.width, 1 << 15, [&](int64_t begin, int64_t end) {
+        kernel.round_values(weight.as<float>() + begin, bits(plan.shadow) + begin, end - begin);
+      });
     const int64_t chunks = ceil_div(rows.count, plan.chunk);
     for (int64_t i = 0; i < chunks; ++i) {
       const int64_t begin = rows.count * i / chunks;
@@ -231,8 +241,9 @@ class RoundedLoss {
     }
   }
   Operand operand(int64_t first_class, bool across) const {
-    const char* const data = weight.as<char>() + first_class * plan.width * int64_t(size_of(weight.dtype));
-    return {data, plan.width, across, rounded_weight};
+    const int64_t at = first_class * plan.width;
+    if (plan.shadow) return {plan.shadow + at, plan.width, across, true};
+    return {weight.as<char>() + at * int64_t(size_of(weight.dtype)), plan.width, across, rounded_weight};
   }
 
   // The scores of a tile and a strip, with bias and soft cap.
@@ -320,7 +331,10 @@ class RoundedLoss {
     each_group(b, slot, [&](const Group& group) {
       if (plan.wants_x) block_pack_rows(operand(group.first, true), plan.width, group.classes, slot.across);
       for (int64_t strip = 0; strip < columns; strip += kStrip) {
-        for (int64_t tile = group.first_tile; tile < group.last_tile; ++tile) make_tile(group, tile, strip, slot);
+        for (int64_t tile = group.first_tile; tile < group.last_tile; ++tile) {
+          make_tile(group, tile, strip, slot);
+          fetch(group, tile, strip);
+        }
         if (!plan.wants_x) continue;
         block_multiply<BFloat16>({.m = plan.width,
                                   .n = std::min(kStrip, columns - strip),
@@ -342,6 +356,16 @@ class RoundedLoss {
                                   .accumulate = !first_chunk});
       first_group = false;
     });
+  }
+
+  // Between tiles, a part of what the group's gradient of the weight is added to comes from memory.
+  void fetch(const Group& group, int64_t tile, int64_t strip) const {
+    if (!plan.wants_weight || first_chunk) return;
+    const int64_t tiles = group.last_tile - group.first_tile, parts = ceil_div(columns, kStrip) * tiles;
+    const int64_t part = strip / kStrip * tiles + tile - group.first_tile, bytes = group.classes * plan.width * 4;
+    const char* const from = reinterpret_cast<const char*>(weight_grad + group.first * plan.width);
+    for (int64_t at = bytes * part / parts; at < bytes * (part + 1) / parts; at += 64)
+      __builtin_prefetch(from + at, 1, 2);
   }
 
   void make_tile(const Group& group, int64_t tile, int64_t strip, const Slot& slot) {

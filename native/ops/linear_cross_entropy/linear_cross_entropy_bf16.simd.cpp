@@ -176,7 +176,14 @@ void rounded_gradients(const LceTile& t) {
   t.soft_cap == 0 ? finish<false, true, true>(t) : finish<true, true, true>(t);
 }
 
-constexpr LceBf16Kernels kKernels = {cap, sums, gradients, round, rounded_gradients};
+void round_values(const float* from, uint16_t* to, int64_t count) {
+  for_vectors<float>(count, [&](int64_t i, int64_t lanes) {
+    const Halves halves = __builtin_convertvector(rounded(load_lanes(from + i, lanes)) >> 16, Halves);
+    __builtin_memcpy(to + i, &halves, size_t(lanes) * sizeof(uint16_t));
+  });
+}
+
+constexpr LceBf16Kernels kKernels = {cap, sums, gradients, round, rounded_gradients, round_values};
 
 }  // namespace
 

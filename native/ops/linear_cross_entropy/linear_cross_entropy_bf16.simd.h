@@ -5,7 +5,7 @@ namespace userllm {
 
 // A tile of scores, [kLceTileClasses, up to kLceTileRows], as the block product leaves it: rows of x in its columns.
 // Whole groups of 16 columns are worked on.
-constexpr int64_t kLceTileClasses = 32, kLceTileRows = 192;
+constexpr int64_t kLceTileClasses = 32, kLceTileRows = 96;
 
 // What exponentials are taken of is x · kLog2E, for powers of two.
 constexpr float kLog2E = 1.44269504f;
@@ -43,6 +43,8 @@ struct LceBf16Kernels {
   void (*round)(const LceTile&);
   // Both in one.
   void (*rounded_gradients)(const LceTile&);
+  // Plain rounding of many values.
+  void (*round_values)(const float* from, uint16_t* to, int64_t count);
 };
 
 SIMD_DECLARE(const LceBf16Kernels&, lce_bf16_kernels, ())
