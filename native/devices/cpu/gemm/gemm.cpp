@@ -78,11 +78,13 @@ struct Plan {
   int64_t packed_bytes = 0, piece_bytes = 0, slab_bytes = 0;
 };
 
+// Whether inner products of rows of A and of B, both as they lie, are worth a thought.
+bool has_rows_to_dot(const Gemm& g) { return g.b_transposed && !g.a_transposed && g.k >= kShortDot; }
+
 template <class T> Plan make_plan(const Gemm& g) {
   const GemmKernels& kernel = kernels<T>();
   Plan plan;
-  if (!g.packed_b && g.b_transposed && !g.a_transposed && g.k >= kShortDot &&
-      (g.m <= std::min(kFewRows, g.k / 8) || g.n <= kFewColumns)) {
+  if (!g.packed_b && has_rows_to_dot(g) && (g.m <= std::min(kFewRows, g.k / 8) || g.n <= kFewColumns)) {
     plan.kernel = Plan::kDots;
   } else {
     const int64_t units = ceil_div(g.m, kUnitRows) * ceil_div(g.n, kUnitColumns);
@@ -279,6 +281,8 @@ template <class T> size_t gemm_packed_bytes(int64_t n, int64_t k) {
 }
 
 template <class T> void gemm_pack_b(const Gemm& g, void* packed) { pack_in_parallel<T>(g, packed); }
+
+bool gemm_prefers_plain_b(const Gemm& g) { return has_rows_to_dot(g) && g.n <= kFewColumns; }
 
 template <class T> size_t gemm_scratch_bytes(const Gemm& gemm) {
   const Gemm g = fold_batch(gemm);

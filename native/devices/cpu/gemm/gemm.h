@@ -54,6 +54,9 @@ template <class T> size_t gemm_packed_bytes(int64_t n, int64_t k);
 // Reads n, k and b of `gemm`.
 template <class T> void gemm_pack_b(const Gemm& gemm, void* packed);
 
+// Whether the product is of inner products that read few rows of b as they lie: faster than with b packed.
+bool gemm_prefers_plain_b(const Gemm& gemm);
+
 // Reads everything but the pointers' targets: the shape, the strides, and which pointers are set.
 template <class T> size_t gemm_scratch_bytes(const Gemm& gemm);
 

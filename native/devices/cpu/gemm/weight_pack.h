@@ -17,9 +17,10 @@ inline int64_t pack_key(const TensorRef& weight, const Gemm& gemm) {
   return gemm.n << 32 | gemm.k << 1 | int64_t{gemm.b_transposed};
 }
 
-// In `infer`: asks for the pack of input `weight` as the B of `gemm`; false when it gets none.
+// In `infer`: asks for the pack of input `weight` as the B of `gemm`; false when it gets none. One of few rows (the
+// first matrix of a low-rank adapter) is read as it lies.
 template <class T> bool ask_for_pack(Infer& c, int weight, const Gemm& gemm) {
-  const int64_t key = pack_key(c.in(weight), gemm);
+  const int64_t key = gemm_prefers_plain_b(gemm) ? 0 : pack_key(c.in(weight), gemm);
   if (key) c.pack(weight, key, gemm_packed_bytes<T>(gemm.n, gemm.k));
   return key != 0;
 }
