@@ -46,7 +46,7 @@ template <class T, int kRows, int kCount> SIMD_INLINE void dots(const LoraDown<T
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       rows[r] = part(x + r * c.x_stride + i);
-      __builtin_prefetch(x + r * c.x_stride + i + ahead);
+      if (rank == 0) __builtin_prefetch(x + r * c.x_stride + i + ahead);
     }
 #pragma GCC unroll 8
     for (int j = 0; j < kCount; ++j) {
