@@ -6,7 +6,7 @@ namespace userllm {
 // Rows that a call of the forward path takes at most. A row is a query of one of the heads that share a key head.
 constexpr int64_t kBlockedRows = 256;
 // Keys that the backward path has at hand: whole blocks.
-constexpr int64_t kBackwardKeys = 480;
+constexpr int64_t kBackwardKeys = 720;
 
 // Elements of AttentionHead::scratch, aligned to 64 bytes.
 SIMD_DECLARE(int64_t, attention_blocked_scratch_f32, (int64_t width))
