@@ -435,6 +435,11 @@ template <class T> struct Attention {
     each_task(units, grain, [&](int64_t begin, int64_t end, T* task_scratch) {
       int64_t b = sequence_of(begin);
       for (int64_t unit = begin; unit < end; ++unit) {
+        if (const int64_t next = next_unit(unit, end, grain); next < units) {
+          const int64_t next_b = sequence_of(next);
+          const Units of(*this, sequences[next_b]);
+          ask_for(next_b, (next - sequences[next_b].first_unit) / of.blocks * of.heads, of.path, false);
+        }
         while (b + 1 < layout.batch && sequences[b + 1].first_unit <= unit) ++b;
         const Sequence& s = sequences[b];
         const Units of(*this, s);
@@ -505,6 +510,25 @@ template <class T> struct Attention {
     });
   }
 
+  // What this thread will probably do after a unit of a task: the next one, or the first of the task that it claims
+  // then.
+  static int64_t next_unit(int64_t unit, int64_t end, int64_t grain) {
+    return unit + 1 < end ? unit + 1 : end + (thread_count() - 1) * grain;
+  }
+
+  // Asks for the rows of a head, and of its key head, that a unit of work on a short sequence starts with.
+  void ask_for(int64_t b, int64_t query_head, const Path<T>& path, bool backward) const {
+    const Sequence& s = sequences[b];
+    if (path.splits_keys || layout.gathered || s.queries > kShort || s.keys > kShort) return;
+    const AttentionHead<T> head = head_of(s, b, query_head / layout.group, query_head);
+    ask_for_rows(head.query, head.query_stride, s.queries, layout.width);
+    ask_for_rows(head.key, head.key_stride, s.keys, layout.width);
+    ask_for_rows(head.value, head.value_stride, s.keys, layout.width);
+    if (backward)
+      ask_for_rows(c.in(kGrad).as<const T>() + (s.first_query * layout.heads + query_head) * layout.width,
+                   head.result_stride, s.queries, layout.width);
+  }
+
   // Units of one task: about kWork multiply-adds.
   int64_t grain_of(double work, int64_t units) const { return int64_t(kWork * double(units) / (work + 1)) + 1; }
 
@@ -527,11 +551,17 @@ template <class T> struct Attention {
     int64_t grain = grain_of(work, units);
     if (layout.batch >= kManySequences && !layout.gathered) grain = std::max(grain, layout.kv_heads);
     each_task(units, grain, [&](int64_t begin, int64_t end, T* task_scratch) {
-      for (int64_t unit = begin; unit < end; ++unit)
-        if (layout.gathered)
+      for (int64_t unit = begin; unit < end; ++unit) {
+        if (layout.gathered) {
           for (int64_t b = 0; b < layout.batch; ++b) backward_of(b, unit, 0, task_scratch);
-        else
-          backward_of(unit / runs / layout.kv_heads, unit / runs % layout.kv_heads, unit % runs, task_scratch);
+          continue;
+        }
+        if (const int64_t next = next_unit(unit, end, grain); next < units) {
+          const int64_t b = next / runs / layout.kv_heads;
+          ask_for(b, next / runs % layout.kv_heads * layout.group, path_of_sequence(sequences[b]), true);
+        }
+        backward_of(unit / runs / layout.kv_heads, unit / runs % layout.kv_heads, unit % runs, task_scratch);
+      }
     });
     if (runs > 1 && c.out(0).data) add_runs();
   }

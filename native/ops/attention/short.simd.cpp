@@ -197,12 +197,6 @@ SIMD_INLINE void multiply_scores(const Visible& visible, const float* keys, int6
 
 // ---- tiles
 
-// Asks for rows that the next head will need.
-SIMD_INLINE void ask_for(const float* rows, int64_t stride, int64_t count, int64_t width) {
-  for (int64_t d = 0; d < width; d += 16)
-    for (int64_t i = 0; i < count; ++i) __builtin_prefetch(rows + d + i * stride, 0, 2);
-}
-
 // to[i][0 .. width) = token i of `from`, and zeros up to whole vectors.
 SIMD_INLINE void copy_rows(const float* from, int64_t stride, const int32_t* rows, int64_t count, int64_t width,
                            float* to) {
@@ -288,14 +282,25 @@ void find_factors(const AttentionRules<float>& rules, const AttentionHead<float>
 
 // ---- softmax of a vector of queries
 
-SIMD_INLINE VecI lanes_in(Range lanes) {
+// The lanes of a vector whose queries see a key.
+#if defined(USER_LLM_ISA_AVX512)
+using Lanes = __mmask16;
+SIMD_INLINE Lanes all_lanes() { return 0xffff; }
+SIMD_INLINE Lanes lanes_in(Range lanes) {
+  return Lanes((0xffffu << max(lanes.begin, 0)) & ((1u << max(min(lanes.end, kL), 0)) - 1));
+}
+#else
+using Lanes = VecI;
+SIMD_INLINE Lanes all_lanes() { return splat(-1); }
+SIMD_INLINE Lanes lanes_in(Range lanes) {
   VecI lane;
   for (int i = 0; i < kL; ++i) lane[i] = i;
   return (lane >= int32_t(max(lanes.begin, 0))) & (lane < int32_t(min(lanes.end, kL)));
 }
+#endif
 
 // 2^x of the lanes that are seen, for x of at most 0 or so; others are 0, and what is below 2^-125. NaN stays.
-SIMD_INLINE VecF exp2_of(VecF x, VecI seen) {
+SIMD_INLINE VecF exp2_of(VecF x, Lanes seen) {
   const auto fraction = [](VecF f) {
     VecF p = splat(1.535336188319500e-4f);
     p = p * f + 1.339887440266574e-3f;
@@ -307,8 +312,7 @@ SIMD_INLINE VecF exp2_of(VecF x, VecI seen) {
   };
 #if defined(USER_LLM_ISA_AVX512)
   const VecF whole = (VecF)_mm512_maskz_roundscale_ps(0xffff, (__m512)x, 0);
-  const __mmask16 kept =
-      _mm512_mask_cmp_ps_mask(_mm512_movepi32_mask((__m512i)seen), (__m512)x, (__m512)splat(-125.0f), _CMP_NLE_UQ);
+  const Lanes kept = _mm512_mask_cmp_ps_mask(seen, (__m512)x, (__m512)splat(-125.0f), _CMP_NLE_UQ);
   return (VecF)_mm512_maskz_scalef_ps(kept, (__m512)fraction(x - whole), (__m512)whole);
 #else
   const VecF shifted = x + 12582912.0f;  // 1.5 * 2^23: rounds to a whole number in the low bits
@@ -318,12 +322,12 @@ SIMD_INLINE VecF exp2_of(VecF x, VecI seen) {
 #endif
 }
 
-// NaN needs no care: it comes out of the exponential.
-SIMD_INLINE VecF larger(VecF a, VecF b) {
+// The larger of a and, in the lanes that are seen, b. NaN needs no care: it comes out of the exponential.
+SIMD_INLINE VecF larger(VecF a, VecF b, Lanes seen) {
 #if defined(USER_LLM_ISA_AVX512)
-  return (VecF)_mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b);
+  return (VecF)_mm512_mask_max_ps((__m512)a, seen, (__m512)b, (__m512)a);
 #else
-  return a > b ? a : b;
+  return seen & (b > a) ? b : a;
 #endif
 }
 
@@ -347,7 +351,7 @@ struct Column {
   template <class Body>
   inline __attribute__((always_inline)) void each(const Visible& visible, int64_t slot, const Body& body) const {
     for (int64_t j = keys.begin; j < full.begin; ++j) body(j, lanes_in(visible.lanes_of(slot, j)));
-    for (int64_t j = full.begin; j < full.end; ++j) body(j, splat(-1));
+    for (int64_t j = full.begin; j < full.end; ++j) body(j, all_lanes());
     for (int64_t j = full.end; j < keys.end; ++j) body(j, lanes_in(visible.lanes_of(slot, j)));
   }
 };
@@ -361,28 +365,26 @@ SIMD_INLINE void cap_scores(float cap, Range keys, float* scores, float* slopes)
   }
 }
 
-// From scores to exponentials, times what dropout kept. By slot, 1 / their sums and, if wanted, log_sum_exp.
+// From scores to exponentials, times what dropout kept. By slot, their sums, and the scores that they start from.
 template <bool kDrops>
-void softmax(const Visible& visible, int64_t slot, float* scores, const float* factors, float* inverses,
-             float* log_sum_exp) {
+void softmax(const Visible& visible, int64_t slot, float* scores, const float* factors, float* sums, float* tops) {
   const Column column(visible, slot);
-  const VecF lowest = splat(-kInfinity);
   scores += slot, factors += slot;
   if (visible.rules.soft_cap > 0) cap_scores(visible.rules.soft_cap, column.keys, scores, nullptr);
-  VecF top = lowest, other = lowest;  // side by side
-  column.each(visible, slot, [&](int64_t j, VecI seen) {
+  VecF top = splat(-kInfinity), other = top;  // side by side
+  column.each(visible, slot, [&](int64_t j, Lanes seen) {
     const VecF before = top;
-    top = larger(other, seen ? load(scores + j * kRow) : lowest), other = before;
+    top = larger(other, load(scores + j * kRow), seen), other = before;
   });
-  top = larger(top, other);
+  top = larger(top, other, all_lanes());
   VecF sum = {};
-  column.each(visible, slot, [&](int64_t j, VecI seen) {
+  column.each(visible, slot, [&](int64_t j, Lanes seen) {
     const VecF e = exp2_of(load(scores + j * kRow) - top, seen);
     sum += e;
     store(scores + j * kRow, kDrops ? e * load(factors + j * kRow) : e);
   });
-  store(inverses + slot, sum == 0 ? VecF{} : 1 / sum);
-  if (log_sum_exp) store(log_sum_exp + slot, top * kLn2 + log_of(sum));
+  store(sums + slot, sum);
+  store(tops + slot, top);
 }
 
 // Zeros for the keys beside those that a vector of queries sees, as far as tiles reach.
@@ -403,7 +405,7 @@ void softmax_backward(const Visible& visible, int64_t slot, float* scores, float
   if (capped) cap_scores(rules.soft_cap, column.keys, scores, slopes);
   const VecF total = load(log_sum_exp + slot) * kLog2E;
   VecF mean = {};
-  column.each(visible, slot, [&](int64_t j, VecI seen) {
+  column.each(visible, slot, [&](int64_t j, Lanes seen) {
     const VecF p = exp2_of(load(scores + j * kRow) - total, seen);
     store(scores + j * kRow, p);
     VecF d = load(grads + j * kRow);
@@ -447,13 +449,10 @@ SIMD_INLINE void multiply_by_key(const Visible& visible, Product p) {
 void forward(const AttentionRules<float>& rules, AttentionHead<float> head, int64_t group) {
   alignas(64) float keys[kShort * kShortHeadWidth], values[kShort * kShortHeadWidth];
   alignas(64) float queries[kShort * kShortHeadWidth], queries_across[kShortHeadWidth * kRow];
-  alignas(64) float scores[kShort * kRow], factors[kShort * kRow], inverses[kShort], log_sum_exp[kShort];
+  alignas(64) float scores[kShort * kRow], factors[kShort * kRow];
+  alignas(64) float sums[kShort], tops[kShort], inverses[kShort], log_sum_exp[kShort];
   const int64_t width = rules.width, padded = round_up(width);
   const bool turns = rules.rotary_style != RotaryStyle::kNone;
-  if (!head.rows) {
-    ask_for(head.key + width, head.key_stride, head.keys, width);
-    ask_for(head.value + width, head.value_stride, head.keys, width);
-  }
   const float* key = head.key;
   int64_t key_stride = head.key_stride;
   if (head.rows || rules.rotates_keys) {
@@ -470,7 +469,8 @@ void forward(const AttentionRules<float>& rules, AttentionHead<float> head, int6
 
   for (int64_t h = 0; h < group; ++h, head = next_head(head, width)) {
     const Visible visible(rules, head);
-    ask_for(head.query + width, head.query_stride, head.queries, width);
+    if (h + 1 < group) ask_for_rows(head.query + width, head.query_stride, head.queries, width);
+    ask_for_rows(head.result, head.result_stride, head.queries, width);
     const float* query = head.query;
     int64_t query_stride = head.query_stride;
     if (turns) {
@@ -482,8 +482,12 @@ void forward(const AttentionRules<float>& rules, AttentionHead<float> head, int6
     multiply_scores(visible, key, key_stride, queries_across, scores);
     if (rules.drops) find_factors(rules, head, visible, factors);
     for (int64_t slot = 0; slot < visible.slots; slot += kL)
-      (rules.drops ? softmax<true> : softmax<false>)(visible, slot, scores, factors, inverses,
-                                                     head.log_sum_exp ? log_sum_exp : nullptr);
+      (rules.drops ? softmax<true> : softmax<false>)(visible, slot, scores, factors, sums, tops);
+    for (int64_t slot = 0; slot < visible.slots; slot += kL) {
+      const VecF sum = load(sums + slot);
+      store(inverses + slot, sum == 0 ? VecF{} : 1 / sum);
+      if (head.log_sum_exp) store(log_sum_exp + slot, load(tops + slot) * kLn2 + log_of(sum));
+    }
     multiply_by_query(visible, {.a = scores,
                                 .b = value,
                                 .b_k = value_stride,
@@ -505,15 +509,18 @@ void backward(const AttentionRules<float>& rules, AttentionHead<float> head, int
   alignas(64) float factors[kShort * kRow], slopes[kShort * kRow], log_sum_exp[kShort];
   const int64_t width = rules.width, padded = round_up(width);
   const bool turns = rules.rotary_style != RotaryStyle::kNone;
-  ask_for(head.key + width, head.key_stride, head.keys, width);
-  ask_for(head.value + width, head.value_stride, head.keys, width);
+  if (head.key_grad) ask_for_rows(head.key_grad, head.key_grad_stride, head.keys, width);
+  if (head.value_grad) ask_for_rows(head.value_grad, head.value_grad_stride, head.keys, width);
   copy_rows(head.key, head.key_stride, nullptr, head.keys, width, keys);
   if (rules.rotates_keys) rotate_rows(rules, keys, padded, head.keys, 0);
 
   for (int64_t h = 0; h < group; ++h, head = next_head(head, width)) {
     const Visible visible(rules, head);
-    ask_for(head.query + width, head.query_stride, head.queries, width);
-    ask_for(head.grad + width, head.result_stride, head.queries, width);
+    if (h + 1 < group) {
+      ask_for_rows(head.query + width, head.query_stride, head.queries, width);
+      ask_for_rows(head.grad + width, head.result_stride, head.queries, width);
+    }
+    if (head.query_grad) ask_for_rows(head.query_grad, head.query_grad_stride, head.queries, width);
     copy_rows(head.query, head.query_stride, nullptr, head.queries, width, queries);
     if (turns) rotate_rows(rules, queries, padded, head.queries, head.first_position);
     transpose(queries, padded, head.queries, width, visible.empty, scale_of(rules), queries_across);
