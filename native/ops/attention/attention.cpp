@@ -226,8 +226,9 @@ template <class T> Path<T> path_of(const Layout& layout, int64_t queries, int64_
     return {SIMD_CALL(attention_short_f32),
             layout.gathered ? SIMD_CALL(attention_general_backward_f32) : SIMD_CALL(attention_short_backward_f32),
             kShort, true, false};
-  } else
+  } else {
     return {SIMD_CALL(attention_general_f64), SIMD_CALL(attention_general_backward_f64), kShort, false, false};
+  }
 }
 
 // Rows (queries of a key head) of a blocked unit: fewer where there would be few units.

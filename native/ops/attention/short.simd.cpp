@@ -299,26 +299,12 @@ SIMD_INLINE Lanes lanes_in(Range lanes) {
 }
 #endif
 
-// 2^x of the lanes that are seen, for x of at most 0 or so; others are 0, and what is below 2^-125. NaN stays.
+// 2^x in the lanes that are seen, 0 in others.
 SIMD_INLINE VecF exp2_of(VecF x, Lanes seen) {
-  const auto fraction = [](VecF f) {
-    VecF p = splat(1.535336188319500e-4f);
-    p = p * f + 1.339887440266574e-3f;
-    p = p * f + 9.618437357674640e-3f;
-    p = p * f + 5.550332471162809e-2f;
-    p = p * f + 2.402264791363012e-1f;
-    p = p * f + 6.931472028550421e-1f;
-    return p * f + 1.0f;
-  };
 #if defined(USER_LLM_ISA_AVX512)
-  const VecF whole = (VecF)_mm512_maskz_roundscale_ps(0xffff, (__m512)x, 0);
-  const Lanes kept = _mm512_mask_cmp_ps_mask(seen, (__m512)x, (__m512)splat(-125.0f), _CMP_NLE_UQ);
-  return (VecF)_mm512_maskz_scalef_ps(kept, (__m512)fraction(x - whole), (__m512)whole);
+  return (VecF)_mm512_maskz_mov_ps(seen, (__m512)exp2_of(x));
 #else
-  const VecF shifted = x + 12582912.0f;  // 1.5 * 2^23: rounds to a whole number in the low bits
-  const VecF power = (VecF)((VecI)fraction(x - (shifted - 12582912.0f)) + ((VecI)shifted << 23));
-  const VecI kept = seen & ~(x <= -125.0f);
-  return kept ? (x == x ? power : x) : VecF{};
+  return seen ? exp2_of(x) : VecF{};
 #endif
 }
 
