@@ -51,6 +51,7 @@ for (const [name, options] of [
       [97, 33, 1_201],
       [400, 64, 333],
       [31, 600, 120],
+      [3, 4, 130_000],
     ] as const) {
       const { x, weight, bias, targets, weights } = inputs(rows, width, classes);
       const { weighted = false, ...rest } = options as { weighted?: boolean };

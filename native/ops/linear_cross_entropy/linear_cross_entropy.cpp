@@ -1,12 +1,12 @@
 // Softmax cross-entropy of x · weightᵀ + bias, and its gradients for an upstream gradient of 1, without the logits:
 //
-//     l[row] = w[row] (t log(sum(exp(z))) - (1 - smoothing) sum over targets of t[target] z[target] - smoothing t
-//     mean(z))
+//     l = w (t log(sum(exp(z))) - (1 - smoothing) sum(t[target] z[target]) - smoothing t mean(z))
 //
-// with t the sum of a row's target weights. Rows pass in chunks. Each chunk meets the classes in blocks, which are the
-// tasks: a block makes its exponentials less a maximum of its own, their sums, and their product with the weight, while
-// the scores are in registers or cache. Then the blocks of a row are put together in order, and each block adds the
-// exponentials' product with x, times what the row's maximum, sum and weight turned out to be, to its gradient.
+// for each row, with t the sum of its target weights. Rows pass in chunks. Each chunk meets the classes in blocks,
+// which are the tasks: a block makes its exponentials less a maximum of its own, their sums, and their product with the
+// weight, while the scores are in registers or cache. Then the blocks of a row are put together in order, and each
+// block adds the exponentials' product with x, times what the row's maximum, sum and weight turned out to be, to its
+// gradient.
 //
 // The exponentials of a chunk are kept between the two. Where there are too many classes for that, or smoothing meets a
 // soft cap, so that probabilities are wanted rather than exponentials, the second step makes them again.
@@ -64,13 +64,12 @@ template <class T> struct Plan : Sizes {
   T* losses;                                   // [rows]
   T* x;                                        // the chunk in panels
   T *maxima, *sums, *score_sums, *factors;     // [blocks, chunk]
-  T* log_sums;                                 // [chunk]
+  T* log_sums;                                 // [chunk] of the sums less the row's maximum
   T* target_terms;                             // [chunk, targets per row]: what a target takes from the gradient
   T* parts;                                    // [blocks, chunk, padded width] of the gradient of x
   T* exponentials;                             // all, or each slot's
   T* scaled_x;                                 // each slot's
   T *weight_sums, *weight_sum, *weight_start;  // [blocks, width], [width], [width]
-  T* bias_sums;                                // [blocks]
   int64_t exponentials_per_slot;
 
   Plan(const Call& c, char* scratch) : Sizes(c) {
@@ -270,7 +269,7 @@ template <class T> class Loss {
       if (plan.kept)
         kernel.weight_grad(block);
       else
-        kernel.recompute(block);
+        block.maxima = plan.maxima, kernel.recompute(block);
       subtract_targets(index, count, first, first + block.classes);
     });
     if (plan.wants_x && plan.twice)
@@ -297,12 +296,14 @@ template <class T> class Loss {
     const double log_sum = double(max) + std::log(sum), total = double(plan.totals[row]);
     const T factor = rows.factor_of(row);
     if (plan.backward) {
-      plan.log_sums[r] = T(log_sum);
+      plan.log_sums[r] = T(std::log(sum));
       for (int64_t b = 0; b < plan.blocks; ++b) {
         T& f = plan.factors[b * plan.chunk + r];
         f = plan.twice ? factor * T(total) : T(double(f) / sum) * factor * T(total);
       }
     }
+
+    plan.maxima[r] = max;  // the row's, where the first block's was
 
     double loss = 0;
     rows.each_target(row, [&](int64_t at, int64_t target, T target_weight) {

@@ -181,10 +181,10 @@ SIMD_INLINE void score_tile(const LceBlock<T>& b, int64_t c, int64_t row, const 
   if constexpr (!kOnline) {
 #pragma GCC unroll 2
     for (int j = 0; j < kV; ++j) {
-      const Vec<T> log_sum = load(b.log_sums + row + j * kLanes<T>);
+      const Vec<T> max = load(b.maxima + row + j * kLanes<T>), log_sum = load(b.log_sums + row + j * kLanes<T>);
 #pragma GCC unroll 16
       for (int i = 0; i < R; ++i) {
-        Vec<T> p = exp_of(sum[i][j] - log_sum) - b.floor;
+        Vec<T> p = exp_of(sum[i][j] - max - log_sum) - b.floor;
         if constexpr (kCapped) p *= load(slope + i * kColumns<T> + j * kLanes<T>);
         store(exponentials + i * kStripRows + j * kLanes<T>, p);
       }

@@ -19,11 +19,11 @@ template <class T> struct LceBlock {
   T soft_cap;  // 0: none
 
   // By row of the chunk.
-  T* maxima;      // what is subtracted before the exponential: near the largest score so far
-  T* sums;        // of the exponentials
-  T* score_sums;  // of the scores, or null
-  const T* log_sums;
-  const T* factors;
+  T* maxima;          // what is subtracted before the exponential: near the largest score so far
+  T* sums;            // of the exponentials
+  T* score_sums;      // of the scores, or null
+  const T* log_sums;  // of all exponentials less the maximum, which is then the row's
+  const T* factors;   // of the exponentials in the gradients
 
   // Exponentials times the slope of the soft cap: [strip][class][kStripRows].
   T* exponentials;
