@@ -57,7 +57,13 @@ interface Native {
   memory(what: 0 | 1 | 2): NativeMemory;
   profile(mode: 0 | 1 | 2): NativeProfileEntry[];
   peak(): Promise<{ gflops: number; bfloat16Gflops: number; copyGBs: number }>;
-  info(): { threads: number; isa: string; bfloat16: string; profiling: boolean; synchronous: boolean };
+  info(): {
+    threads: number;
+    isa: string;
+    bfloat16: string;
+    profiling: boolean;
+    synchronous: boolean;
+  };
 }
 
 function load(): Native {
