@@ -333,7 +333,7 @@ check("values that do not fit are faults that name them", async (t, using) => {
     ],
     [
       () => selfAttention(flat, { offsets: ints(1, 5, 10) }),
-      /query_offsets\[0\] = 1 does not fit: offsets must rise from 0 to 10, the number of tokens/,
+      /query_offsets\[0\] = 1 does not fit: query_offsets must rise from 0 to 10, the number of tokens/,
     ],
     [
       () => selfAttention(flat, { offsets: ints(0, 7, 3, 10) }),

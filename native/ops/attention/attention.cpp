@@ -7,286 +7,13 @@
 #include <cmath>
 
 #include "core/op.h"
+#include "devices/cpu/offsets.h"
 #include "devices/cpu/thread_pool.h"
-#include "ops/attention/attention.simd.h"
-#include "ops/attention/blocked.simd.h"
-#include "ops/attention/decode.simd.h"
-#include "ops/attention/general.simd.h"
-#include "ops/attention/short.simd.h"
+#include "ops/attention/layout.h"
+#include "ops/attention/paths.h"
 
-namespace userllm {
+namespace userllm::attention {
 namespace {
-
-enum In {
-  kQuery,
-  kKey,
-  kValue,
-  kQueryOffsets,
-  kKeyOffsets,
-  kKeyLengths,
-  kRows,
-  kRotary,
-  kState,
-  // Backward
-  kGrad,
-  kResult,
-  kLogSumExp,
-};
-enum Attribute {
-  kHeads,
-  kKvHeads,
-  kPacked,
-  kCausal,
-  kWindow,
-  kSoftCap,
-  kScale,
-  kRotaryStyle,
-  kRotatesKeys,
-  kDropout,
-  kCall,
-};
-const std::vector<std::string> kInputs = {"query",        "key?",  "value?",  "query_offsets?", "key_offsets?",
-                                          "key_lengths?", "rows?", "rotary?", "state?"};
-const std::vector<std::string> kAttributes = {"heads", "kv_heads",     "packed",       "causal",  "window", "soft_cap",
-                                              "scale", "rotary_style", "rotates_keys", "dropout", "call"};
-
-// A sequence of the batch: where its tokens lie, and how many of them count.
-struct Sequence {
-  int64_t first_query, queries, query_slots;  // slots beyond the queries are padding
-  int64_t first_key, keys, key_slots;
-  int64_t first_unit;  // of work
-  int64_t first_part;  // row of results of parts
-};
-
-// How a call's tensors are laid out. Attributes and shapes are checked.
-struct Layout {
-  explicit Layout(const Call& c) {
-    const Shape& query = c.in(kQuery).shape;
-    heads = c.integer(kHeads);
-    kv_heads = c.integer(kKvHeads);
-    group = heads / kv_heads;
-    width = query[-1];
-    own_keys = c.flag(kPacked) && !c.in(kKey);
-    ragged_queries = bool(c.in(kQueryOffsets));
-    ragged_keys = own_keys ? ragged_queries : bool(c.in(kKeyOffsets));
-    gathered = bool(c.in(kRows));
-    batch = ragged_queries ? c.in(kQueryOffsets).shape[0] - 1 : query[0];
-    query_tokens = query.rank == 4 ? query[0] * query[1] : query[0];
-    query_slots = query.rank == 4 ? query[1] : 0;
-    const Shape& key = own_keys ? query : c.in(kKey).shape;
-    key_tokens = key.rank == 4 ? key[0] * key[1] : key[0];
-    key_slots = gathered ? c.in(kRows).shape[1] : key.rank == 4 ? key[1] : 0;
-    query_stride = query[-2] * width;
-    key_stride = own_keys ? query_stride : kv_heads * width;
-  }
-
-  int64_t heads, kv_heads, group, width, batch;  // group: query heads of a key head
-  bool own_keys, ragged_queries, ragged_keys, gathered;
-  int64_t query_tokens, query_slots;  // slots of a dense sequence
-  int64_t key_tokens, key_slots;
-  int64_t query_stride, key_stride;
-};
-
-// ---- checks of a call ----
-
-void require_count(Infer& c, int input, int64_t batch, int64_t extra, const char* why) {
-  c.require_dtype(input, {DType::kInt32});
-  c.require_shape(input, {batch + extra}, why);
-}
-
-void require_keys(Infer& c, int64_t batch, int64_t kv_heads, int64_t width) {
-  if (!c.in(kKey) || !c.in(kValue))
-    c.fail_usage(c.in(kKey) ? "key needs a value" : c.in(kValue) ? "value needs a key" : "key and value are needed");
-  const bool flat = c.in(kKeyOffsets) || c.in(kRows);
-  for (const int i : {kKey, kValue}) {
-    c.require_same_dtype(kQuery, i);
-    c.require_rank(i, flat ? 3 : 4, flat ? "[tokens, kvHeads, headWidth]" : "[batch, keys, kvHeads, headWidth]");
-    if (c.shape(i)[-2] != kv_heads) c.fail(c.show(i), " must have ", kv_heads, " key heads, got ", c.shape(i)[-2]);
-    if (c.shape(i)[-1] != width)
-      c.fail(c.show(kQuery), " and ", c.show(i), " must have the same head width (", width, " vs ", c.shape(i)[-1],
-             ")");
-  }
-  c.require_same_shape(kKey, kValue);
-  if (!flat && c.shape(kKey)[0] != batch)
-    c.fail(c.show(kKey), " must have the batch of the queries, ", batch, ", got ", c.shape(kKey)[0]);
-}
-
-Layout check(Infer& c) {
-  const int64_t heads = c.integer(kHeads, 1, INT32_MAX), kv_heads = c.integer(kKvHeads, 1, INT32_MAX);
-  if (heads % kv_heads) c.fail_usage("heads ", heads, " must be a multiple of kv_heads ", kv_heads);
-  const bool packed = c.flag(kPacked), ragged = bool(c.in(kQueryOffsets));
-  c.flag(kCausal);
-  c.integer(kWindow, 0, INT32_MAX);
-  c.number(kSoftCap, 0, 1e30);
-  c.number(kScale, -1e30, 1e30);
-  const auto style = RotaryStyle(c.integer(kRotaryStyle, 0, 2));
-  c.flag(kRotatesKeys);
-  if (c.number(kDropout, 0, 1) == 1) c.fail_usage("dropout must be less than 1");
-  c.integer(kCall, 0, int64_t(1) << 53);
-
-  c.require_float(kQuery);
-  c.require_rank(kQuery, ragged ? 3 : 4, ragged ? "[tokens, heads, headWidth]" : "[batch, queries, heads, headWidth]");
-  const Shape& query = c.shape(kQuery);
-  if (const int64_t wanted = packed ? heads + 2 * kv_heads : heads; query[-2] != wanted)
-    c.fail(c.show(kQuery), " must have ", wanted, packed ? " query, key and value heads" : " heads", ", got ",
-           query[-2]);
-  if (query[-1] > kMostHeadWidth) c.fail(c.show(kQuery), " has heads wider than ", kMostHeadWidth);
-
-  c.require_rank(kQueryOffsets, 1, "[batch + 1]");
-  if (ragged && c.shape(kQueryOffsets)[0] == 0)
-    c.fail(c.show(kQueryOffsets), " must be [batch + 1], with at least one element");
-  const int64_t batch = ragged ? c.shape(kQueryOffsets)[0] - 1 : query[0];
-  if (packed && !c.in(kKey) && !c.in(kValue)) {
-    if (c.in(kKeyOffsets) || c.in(kRows))
-      c.fail_usage("packed keys lie as the queries: ", c.name(c.in(kRows) ? kRows : kKeyOffsets),
-                   " is for separate ones");
-  } else {
-    require_keys(c, batch, kv_heads, query[-1]);
-  }
-  if (c.in(kKeyOffsets) && c.in(kRows)) c.fail_usage("keys are either ragged or rows, not both");
-  require_count(c, kQueryOffsets, batch, 1, "one more than there are sequences");
-  require_count(c, kKeyOffsets, batch, 1, "one more than there are sequences");
-  require_count(c, kKeyLengths, batch, 0, "one for each sequence");
-  if (c.in(kRows)) {
-    c.require_dtype(kRows, {DType::kInt32});
-    c.require_rank(kRows, 2, "[batch, keys]");
-    if (c.shape(kRows)[0] != batch)
-      c.fail(c.show(kRows), " must have the batch of the queries, ", batch, ", got ", c.shape(kRows)[0]);
-  }
-  const Layout layout(c.call);
-  if (c.in(kKeyLengths) && layout.ragged_keys) c.fail_usage("ragged keys have no key_lengths: the offsets say them");
-
-  if (bool(c.in(kRotary)) != (style != RotaryStyle::kNone))
-    c.fail_usage("a rotary table needs a style, and a style a table");
-  c.require_same_dtype(kQuery, kRotary);
-  c.require_rank(kRotary, 3, "[positions, rotaryWidth / 2, 2]");
-  if (c.in(kRotary)) {
-    const Shape& table = c.shape(kRotary);
-    if (table[2] != 2)
-      c.fail(c.show(kRotary), " must be [positions, rotaryWidth / 2, 2], got ", table[2], " at the end");
-    if (2 * table[1] > query[-1])
-      c.fail(c.show(kRotary), " turns ", 2 * table[1], " elements of heads that are ", query[-1], " wide");
-  }
-  if (c.number(kDropout, 0, 1) > 0 && !c.in(kState)) c.fail_usage("dropout needs the state of a generator");
-  c.require_dtype(kState, {DType::kInt32});
-  c.require_shape(kState, {4}, "a generator's state");
-  return layout;
-}
-
-Shape result_shape(const Layout& layout, const Shape& query) { return query.with(query.rank - 2, layout.heads); }
-
-// ---- work ----
-
-// A path through attention, for the lengths it suits. A unit of forward work is a block of queries of one head, or of
-// all heads that share a key head; of backward work, a key head, or a run of its keys.
-template <class T> struct Path {
-  void (*forward)(const AttentionRules<T>&, const AttentionHead<T>&, int64_t group);
-  void (*backward)(const AttentionRules<T>&, const AttentionHead<T>&, int64_t group);
-  int64_t query_block;
-  bool takes_group;
-  bool splits_keys;  // backward
-  int64_t part = 0;  // forward: keys of one unit, whose results are joined; 0: all keys
-};
-
-// Query heads of a key head that a blocked unit takes together: with more, each of them has rows enough.
-constexpr int64_t kMostGroup = 32;
-
-template <class T> Path<T> path_of(const Layout& layout, int64_t queries, int64_t keys, int64_t blocked_rows) {
-  constexpr bool kFloat = sizeof(T) == 4;
-  if (queries > kShort || keys > kShort) {
-    if (queries * layout.group <= kDecodeRows) {
-      if constexpr (kFloat)
-        return {SIMD_CALL(attention_decode_f32),
-                SIMD_CALL(attention_blocked_backward_f32),
-                kDecodeRows,
-                true,
-                true,
-                kDecodeKeys};
-      else
-        return {SIMD_CALL(attention_decode_f64),
-                SIMD_CALL(attention_blocked_backward_f64),
-                kDecodeRows,
-                true,
-                true,
-                kDecodeKeys};
-    }
-    const bool takes_group = layout.group <= kMostGroup;
-    const int64_t query_block = takes_group ? std::max<int64_t>(blocked_rows / layout.group, 1) : blocked_rows;
-    if constexpr (kFloat)
-      return {SIMD_CALL(attention_blocked_f32), SIMD_CALL(attention_blocked_backward_f32), query_block, takes_group,
-              true};
-    else
-      return {SIMD_CALL(attention_blocked_f64), SIMD_CALL(attention_blocked_backward_f64), query_block, takes_group,
-              true};
-  }
-  if constexpr (kFloat) {
-    if (layout.width > kShortHeadWidth)
-      return {SIMD_CALL(attention_general_f32), SIMD_CALL(attention_general_backward_f32), kShort, false, false};
-    // Gradients of rows, which sequences share, are added up by the general path.
-    return {SIMD_CALL(attention_short_f32),
-            layout.gathered ? SIMD_CALL(attention_general_backward_f32) : SIMD_CALL(attention_short_backward_f32),
-            kShort, true, false};
-  } else {
-    return {SIMD_CALL(attention_general_f64), SIMD_CALL(attention_general_backward_f64), kShort, false, false};
-  }
-}
-
-// Rows (queries of a key head) of a blocked unit: fewer where there would be few units.
-int64_t blocked_rows_of(const Layout& layout) {
-  int64_t rows = kBlockedRows;
-  while (rows > 64 && layout.query_tokens * layout.heads < 32 * rows) rows /= 2;
-  return rows;
-}
-
-// Runs that the keys of a head are split into for their gradients, where heads alone are few units. A run has its own
-// sums for the gradient of the queries.
-int64_t key_runs_of(const Layout& layout) {
-  const int64_t heads = layout.batch * layout.kv_heads,
-                keys = layout.ragged_keys ? layout.key_tokens : layout.key_slots;
-  if (layout.gathered || heads == 0) return 1;  // rows may come twice
-  return std::clamp<int64_t>(std::min((keys + kBackwardKeys - 1) / kBackwardKeys, 16 / heads), 1, 4);
-}
-
-// Most queries of all parts that keys are split into: one for each query of a part.
-int64_t part_tokens_of(const Layout& layout) {
-  int64_t queries = kDecodeRows / layout.group;  // of a sequence that is split
-  if (!layout.ragged_queries && layout.query_slots > queries) queries = 0;
-  if (!layout.ragged_queries) queries = std::min(queries, layout.query_slots);
-  const int64_t parts = layout.ragged_keys ? layout.key_tokens / kDecodeKeys + layout.batch
-                                           : layout.batch * ((layout.key_slots + kDecodeKeys - 1) / kDecodeKeys);
-  return parts * queries;
-}
-
-// Where the parts of a call's scratch lie, in bytes.
-template <class T> struct Scratch {
-  Scratch(const Layout& layout, bool backward) {
-    constexpr bool kFloat = sizeof(T) == 4;
-    slots = aligned(size_t(layout.batch) * sizeof(Sequence));
-    const bool may_be_long =
-        layout.ragged_queries || layout.ragged_keys || layout.query_slots > kShort || layout.key_slots > kShort;
-    int64_t elements = 0;
-    if (may_be_long && backward)
-      elements = kFloat ? SIMD_CALL(attention_blocked_backward_scratch_f32)(layout.width)
-                        : SIMD_CALL(attention_blocked_backward_scratch_f64)(layout.width);
-    else if (may_be_long)
-      elements = kFloat ? std::max(SIMD_CALL(attention_blocked_scratch_f32)(layout.width),
-                                   SIMD_CALL(attention_decode_scratch_f32)(layout.width))
-                        : std::max(SIMD_CALL(attention_blocked_scratch_f64)(layout.width),
-                                   SIMD_CALL(attention_decode_scratch_f64)(layout.width));
-    slot = aligned(size_t(elements) * sizeof(T));
-    parts = slots + size_t(thread_count()) * slot;
-    const int64_t tokens = backward ? (key_runs_of(layout) - 1) * layout.query_tokens : part_tokens_of(layout);
-    part_log_sums = parts + aligned(size_t(tokens * layout.heads * layout.width) * sizeof(T));
-    bytes = part_log_sums + (backward ? 0 : size_t(tokens * layout.heads) * sizeof(T));
-  }
-  static size_t aligned(size_t n) { return (n + 63) / 64 * 64; }
-
-  size_t slots, slot;  // of the tasks under way
-  // Forward: [part_tokens, heads, width], and without the width. Backward: [runs but the first, query_tokens, heads,
-  // width].
-  size_t parts, part_log_sums;
-  size_t bytes;
-};
 
 void join(const float* results, const float* log_sums, int64_t count, int64_t stride, int64_t log_sum_stride,
           int64_t width, float* result, float* log_sum_exp) {
@@ -323,25 +50,13 @@ template <class T> struct Attention {
     find_sequences();
   }
 
-  // Whether the offsets rise from 0 to the number of tokens; reports the first that does not.
-  bool check_offsets(int input, int64_t tokens) {
-    const auto* offsets = c.in(input).as<const int32_t>();
-    for (int64_t b = 0; b <= layout.batch; ++b) {
-      const bool fits = b == 0 ? offsets[b] == 0 : offsets[b] >= offsets[b - 1];
-      if (fits && offsets[b] <= tokens && (b < layout.batch || offsets[b] == tokens)) continue;
-      c.fault(concat(plain_name(c.op->inputs[size_t(input)]), "[", b, "] = ", offsets[b],
-                     " does not fit: offsets must rise from 0 to ", tokens, ", the number of tokens"));
-      return false;
-    }
-    return true;
-  }
-
   void find_sequences() {
     const auto* query_offsets = c.in(kQueryOffsets).as<const int32_t>();
     const auto* key_offsets = layout.own_keys ? query_offsets : c.in(kKeyOffsets).as<const int32_t>();
     const auto* lengths = c.in(kKeyLengths).as<const int32_t>();
-    offsets_fit = !layout.ragged_queries || check_offsets(kQueryOffsets, layout.query_tokens);
-    if (layout.ragged_keys && !layout.own_keys) offsets_fit &= check_offsets(kKeyOffsets, layout.key_tokens);
+    offsets_fit = !layout.ragged_queries || check_offsets(c, kQueryOffsets, layout.query_tokens, "tokens");
+    if (layout.ragged_keys && !layout.own_keys)
+      offsets_fit &= check_offsets(c, kKeyOffsets, layout.key_tokens, "tokens");
     if (!offsets_fit) return;
     for (int64_t b = 0; b < layout.batch; ++b) {
       Sequence& s = sequences[b];
@@ -731,4 +446,4 @@ const Register op{{
 }  // namespace backward
 
 }  // namespace
-}  // namespace userllm
+}  // namespace userllm::attention
