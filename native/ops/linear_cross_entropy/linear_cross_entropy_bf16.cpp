@@ -22,8 +22,8 @@ namespace {
 
 constexpr int64_t kTile = kLceTileClasses, kStrip = kLceTileRows, kPanel = 16, kStepK = 32;
 constexpr int64_t kMaxChunk = 768, kMaxGroup = 384, kMinGroup = 128, kMaxBlocks = 16, kBlockTiles = 4, kFewRows = 384;
-constexpr int64_t kChunkBytes = int64_t{12} << 20;   // of one block's gradient of x
-constexpr int64_t kPartBytes = int64_t{24} << 20;    // of those of all blocks
+constexpr int64_t kChunkBytes = int64_t{8} << 20;    // of one block's gradient of x
+constexpr int64_t kPartBytes = int64_t{32} << 20;    // of those of all blocks
 constexpr int64_t kGroupBytes = int64_t{768} << 10;  // of a group of the weight
 constexpr int64_t kShadowBytes = int64_t{16} << 20;  // of a rounded weight that a call makes for itself
 constexpr float kLowest = -1e38f;
@@ -64,8 +64,9 @@ struct Plan : Sizes {
   Plan(const Call& c, char* scratch) : Sizes(c) {
     tiles = ceil_div(classes, kTile);
     chunk = std::clamp(kChunkBytes / (4 * width + 1), kStrip, kMaxChunk) / kStrip * kStrip;
-    chunk = std::clamp(round_up(rows, kStepK), kStepK, chunk);
-    blocks = std::clamp(kPartBytes / (4 * width * chunk + 1), int64_t{2}, kMaxBlocks);
+    chunk = round_up(ceil_div(std::max(rows, int64_t{1}), std::max(ceil_div(rows, chunk), int64_t{1})), kStepK);
+    // A few blocks are a multiple of the usual numbers of threads.
+    blocks = std::clamp(kPartBytes / (4 * width * chunk + 1), int64_t{4}, kMaxBlocks) / 4 * 4;
     blocks = std::clamp(ceil_div(tiles, kBlockTiles), int64_t{1}, blocks);
     const int64_t block_classes = std::max(ceil_div(tiles, blocks), int64_t{1}) * kTile;
     group = std::clamp(kGroupBytes / (4 * width + 1), kMinGroup, kMaxGroup);
