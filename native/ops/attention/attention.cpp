@@ -151,11 +151,6 @@ template <class T> struct Attention {
     each_task(units, grain, [&](int64_t begin, int64_t end, T* task_scratch) {
       int64_t b = sequence_of(begin);
       for (int64_t unit = begin; unit < end; ++unit) {
-        if (const int64_t next = next_unit(unit, end, grain); next < units) {
-          const int64_t next_b = sequence_of(next);
-          const Units of(*this, sequences[next_b]);
-          ask_for(next_b, (next - sequences[next_b].first_unit) / of.blocks * of.heads, of.path, false);
-        }
         while (b + 1 < layout.batch && sequences[b + 1].first_unit <= unit) ++b;
         const Sequence& s = sequences[b];
         const Units of(*this, s);
@@ -177,6 +172,15 @@ template <class T> struct Attention {
           const int64_t at = (s.first_part + part * s.queries) * heads + h;
           head.result = part_results() + at * width;
           head.log_sum_exp = part_log_sums() + at;
+        }
+        Ahead ahead;
+        head.ahead = &ahead;
+        add_rows(ahead, head.result, head.result_stride, s.queries, of.heads * width);
+        if (const int64_t next = next_unit(unit, end, grain); next < units) {
+          const int64_t next_b = sequence_of(next);
+          const Units next_of(*this, sequences[next_b]);
+          const int64_t next_h = (next - sequences[next_b].first_unit) / next_of.blocks * next_of.heads;
+          add_head(ahead, next_b, next_h, next_of.path, false);
         }
         const int64_t first = block * of.path.query_block, last = std::min(first + of.path.query_block, s.queries);
         of.path.forward(rules, queries_of(head, first, last), of.heads);
@@ -232,17 +236,18 @@ template <class T> struct Attention {
     return unit + 1 < end ? unit + 1 : end + (thread_count() - 1) * grain;
   }
 
-  // Asks for the rows of a head, and of its key head, that a unit of work on a short sequence starts with.
-  void ask_for(int64_t b, int64_t query_head, const Path<T>& path, bool backward) const {
+  // The rows of a head, or of all that share its key head, that a unit of work on a short sequence starts with.
+  void add_head(Ahead& ahead, int64_t b, int64_t query_head, const Path<T>& path, bool backward) const {
     const Sequence& s = sequences[b];
     if (path.splits_keys || layout.gathered || s.queries > kShort || s.keys > kShort) return;
     const AttentionHead<T> head = head_of(s, b, query_head / layout.group, query_head);
-    ask_for_rows(head.query, head.query_stride, s.queries, layout.width);
-    ask_for_rows(head.key, head.key_stride, s.keys, layout.width);
-    ask_for_rows(head.value, head.value_stride, s.keys, layout.width);
+    const int64_t width = layout.width, queries_width = width * (path.takes_group ? layout.group : 1);
+    add_rows(ahead, head.query, head.query_stride, s.queries, queries_width);
+    add_rows(ahead, head.key, head.key_stride, s.keys, width);
+    add_rows(ahead, head.value, head.value_stride, s.keys, width);
     if (backward)
-      ask_for_rows(c.in(kGrad).as<const T>() + (s.first_query * layout.heads + query_head) * layout.width,
-                   head.result_stride, s.queries, layout.width);
+      add_rows(ahead, c.in(kGrad).as<const T>() + (s.first_query * layout.heads + query_head) * width,
+               head.result_stride, s.queries, queries_width);
   }
 
   // Units of one task: about kWork multiply-adds.
@@ -269,14 +274,12 @@ template <class T> struct Attention {
     each_task(units, grain, [&](int64_t begin, int64_t end, T* task_scratch) {
       for (int64_t unit = begin; unit < end; ++unit) {
         if (layout.gathered) {
-          for (int64_t b = 0; b < layout.batch; ++b) backward_of(b, unit, 0, task_scratch);
+          for (int64_t b = 0; b < layout.batch; ++b) backward_of(b, unit, 0, task_scratch, -1);
           continue;
         }
-        if (const int64_t next = next_unit(unit, end, grain); next < units) {
-          const int64_t b = next / runs / layout.kv_heads;
-          ask_for(b, next / runs % layout.kv_heads * layout.group, path_of_sequence(sequences[b]), true);
-        }
-        backward_of(unit / runs / layout.kv_heads, unit / runs % layout.kv_heads, unit % runs, task_scratch);
+        const int64_t next = next_unit(unit, end, grain);
+        backward_of(unit / runs / layout.kv_heads, unit / runs % layout.kv_heads, unit % runs, task_scratch,
+                    next < units ? next / runs : -1);
       }
     });
     if (runs > 1 && c.out(0).data) add_runs();
@@ -310,8 +313,8 @@ template <class T> struct Attention {
     });
   }
 
-  // The gradients of a run of a key head, and of its query heads.
-  void backward_of(int64_t b, int64_t kv_head, int64_t run, T* task_scratch) {
+  // The gradients of a run of a key head, and of its query heads. `next`: which (sequence, key head) probably follows.
+  void backward_of(int64_t b, int64_t kv_head, int64_t run, T* task_scratch, int64_t next) {
     const Sequence& s = sequences[b];
     const int64_t all_runs = runs_of(s);
     if (run >= all_runs) return;
@@ -353,6 +356,15 @@ template <class T> struct Attention {
       T* first = c.out(0).as<T>() + s.first_query * layout.query_stride + (heads + kv_head) * width;
       zero_tokens(first, layout.query_stride, 0, s.query_slots, width);
       zero_tokens(first + kv_heads * width, layout.query_stride, 0, s.query_slots, width);
+    }
+    Ahead ahead;
+    head.ahead = &ahead;
+    add_rows(ahead, head.value_grad, head.value_grad_stride, s.keys, width);
+    add_rows(ahead, head.key_grad, head.key_grad_stride, s.keys, width);
+    add_rows(ahead, head.query_grad, head.query_grad_stride, s.queries, group * width);
+    if (next >= 0) {
+      const int64_t next_b = next / kv_heads;
+      add_head(ahead, next_b, next % kv_heads * group, path_of_sequence(sequences[next_b]), true);
     }
     path_of_sequence(s).backward(rules, head, group);
   }

@@ -36,6 +36,35 @@ template <class T> struct AttentionRules {
 constexpr uint64_t kDropoutRow = uint64_t(1) << 22, kDropoutQueries = uint64_t(1) << 22;
 constexpr uint64_t kDropoutHead = kDropoutRow * kDropoutQueries;
 
+// Rows of memory that will soon be wanted, asked for a few lines at a time between pieces of work: all at once they
+// would fill the processor's list of requests and hold up the work itself. They lie apart, so that no prefetcher of the
+// hardware sees what they have in common.
+struct Ahead {
+  static constexpr int kLines = 16, kMostStreams = 8;
+  struct Stream {
+    const char* row;
+    int64_t stride, rows, bytes, offset;
+  } streams[kMostStreams];
+  int count = 0, at = 0;
+};
+template <class T>
+static inline void add_rows(Ahead& ahead, const T* rows, int64_t stride, int64_t count, int64_t width) {
+  if (rows && count > 0 && width > 0)
+    ahead.streams[ahead.count++] = {reinterpret_cast<const char*>(rows), stride * int64_t(sizeof(T)), count,
+                                    width * int64_t(sizeof(T)), 0};
+}
+static inline void ask(Ahead* ahead) {
+  if (!ahead) return;
+  for (int lines = Ahead::kLines; lines > 0 && ahead->at < ahead->count; --lines) {
+    Ahead::Stream& s = ahead->streams[ahead->at];
+    __builtin_prefetch(s.row + s.offset, 0, 2);
+    if ((s.offset += 64) < s.bytes) continue;
+    s.offset = 0;
+    s.row += s.stride;
+    if (--s.rows == 0) ++ahead->at;
+  }
+}
+
 // A query head of a sequence. Pointers are those of token 0 of the sequence and of this head; strides are elements
 // from a token to the next. The query heads that share a key head lie side by side: see `next_head`.
 template <class T> struct AttentionHead {
@@ -56,7 +85,8 @@ template <class T> struct AttentionHead {
   int64_t query_grad_stride, key_grad_stride, value_grad_stride;
   int64_t first_key, end_key;  // that count, for paths that split keys
 
-  T* scratch;  // of the task, for paths that want some
+  T* scratch;    // of the task, for paths that want some
+  Ahead* ahead;  // for paths that ask; may be null
 };
 
 template <class T> static inline AttentionHead<T> next_head(AttentionHead<T> head, int64_t width) {
@@ -80,13 +110,6 @@ template <class T> static inline AttentionHead<T> queries_of(AttentionHead<T> he
   if (head.grad) head.grad += begin * head.result_stride;
   if (head.query_grad) head.query_grad += begin * head.query_grad_stride;
   return head;
-}
-
-// Asks for a head's rows of some tokens, ahead of their use: they lie apart, and no prefetcher of the hardware sees
-// what they have in common.
-template <class T> static inline void ask_for_rows(const T* rows, int64_t stride, int64_t count, int64_t width) {
-  for (int64_t d = 0; d < width; d += 64 / int64_t(sizeof(T)))
-    for (int64_t i = 0; i < count; ++i) __builtin_prefetch(rows + d + i * stride, 0, 2);
 }
 
 // The keys that a query at `position` sees: [first_visible, end_visible), none when the end is not larger.

@@ -49,6 +49,7 @@ struct Product {
   int64_t columns;
   const float* scale = nullptr;
   bool adds = false;
+  Ahead* ahead = nullptr;
 };
 
 template <int kR, int kV> void tile(const Product& p, int64_t row, int64_t column, Range k, int64_t lanes) {
@@ -129,6 +130,7 @@ template <class SumOver> SIMD_INLINE void multiply(const Product& p, Range rows,
     for (int64_t row = rows.begin; row < rows.end; row += height) {
       const int64_t end = min(row + height, rows.end);
       kTiles.of[vectors - 1][end - row - 1](p, row, column, sum_over(Range{row, end}), min(rest, kL));
+      ask(p.ahead);
     }
     column += vectors * kL;
   }
@@ -173,7 +175,7 @@ struct Visible {
 
 // scores[key][slot] = what queries, [width][slot], and keys have for a product, where a query sees the key.
 SIMD_INLINE void multiply_scores(const Visible& visible, const float* keys, int64_t key_stride,
-                                 const float* queries_across, float* scores) {
+                                 const float* queries_across, float* scores, Ahead* ahead) {
   const Product p = {keys, key_stride, 1, queries_across, kRow, scores, kRow, kRow};
   for (int64_t j = 0; j < visible.keys;) {
     const auto vectors_of = [&](int64_t end) {
@@ -189,6 +191,7 @@ SIMD_INLINE void multiply_scores(const Visible& visible, const float* keys, int6
     for (int64_t slot = slots.begin; slot < slots.end;) {
       const int64_t vectors = min((slots.end - slot) / kL, kMostVectors);
       kTiles.of[vectors - 1][end - j - 1](p, j, slot, {0, visible.rules.width}, kL);
+      ask(ahead);
       slot += vectors * kL;
     }
     j = end;
@@ -455,8 +458,6 @@ void forward(const AttentionRules<float>& rules, AttentionHead<float> head, int6
 
   for (int64_t h = 0; h < group; ++h, head = next_head(head, width)) {
     const Visible visible(rules, head);
-    if (h + 1 < group) ask_for_rows(head.query + width, head.query_stride, head.queries, width);
-    ask_for_rows(head.result, head.result_stride, head.queries, width);
     const float* query = head.query;
     int64_t query_stride = head.query_stride;
     if (turns) {
@@ -465,10 +466,12 @@ void forward(const AttentionRules<float>& rules, AttentionHead<float> head, int6
       query = queries, query_stride = padded;
     }
     transpose(query, query_stride, head.queries, width, visible.empty, scale_of(rules), queries_across);
-    multiply_scores(visible, key, key_stride, queries_across, scores);
+    multiply_scores(visible, key, key_stride, queries_across, scores, head.ahead);
     if (rules.drops) find_factors(rules, head, visible, factors);
-    for (int64_t slot = 0; slot < visible.slots; slot += kL)
+    for (int64_t slot = 0; slot < visible.slots; slot += kL) {
       (rules.drops ? softmax<true> : softmax<false>)(visible, slot, scores, factors, sums, tops);
+      ask(head.ahead);
+    }
     for (int64_t slot = 0; slot < visible.slots; slot += kL) {
       const VecF sum = load(sums + slot);
       store(inverses + slot, sum == 0 ? VecF{} : 1 / sum);
@@ -480,7 +483,8 @@ void forward(const AttentionRules<float>& rules, AttentionHead<float> head, int6
                                 .c = head.result,
                                 .c_row = head.result_stride,
                                 .columns = width,
-                                .scale = inverses + visible.empty});
+                                .scale = inverses + visible.empty,
+                                .ahead = head.ahead});
     if (head.log_sum_exp)
       for (int64_t i = 0; i < head.queries; ++i)
         head.log_sum_exp[i * head.log_sum_exp_stride] = log_sum_exp[visible.empty + i];
@@ -495,18 +499,11 @@ void backward(const AttentionRules<float>& rules, AttentionHead<float> head, int
   alignas(64) float factors[kShort * kRow], slopes[kShort * kRow], log_sum_exp[kShort];
   const int64_t width = rules.width, padded = round_up(width);
   const bool turns = rules.rotary_style != RotaryStyle::kNone;
-  if (head.key_grad) ask_for_rows(head.key_grad, head.key_grad_stride, head.keys, width);
-  if (head.value_grad) ask_for_rows(head.value_grad, head.value_grad_stride, head.keys, width);
   copy_rows(head.key, head.key_stride, nullptr, head.keys, width, keys);
   if (rules.rotates_keys) rotate_rows(rules, keys, padded, head.keys, 0);
 
   for (int64_t h = 0; h < group; ++h, head = next_head(head, width)) {
     const Visible visible(rules, head);
-    if (h + 1 < group) {
-      ask_for_rows(head.query + width, head.query_stride, head.queries, width);
-      ask_for_rows(head.grad + width, head.result_stride, head.queries, width);
-    }
-    if (head.query_grad) ask_for_rows(head.query_grad, head.query_grad_stride, head.queries, width);
     copy_rows(head.query, head.query_stride, nullptr, head.queries, width, queries);
     if (turns) rotate_rows(rules, queries, padded, head.queries, head.first_position);
     transpose(queries, padded, head.queries, width, visible.empty, scale_of(rules), queries_across);
@@ -516,12 +513,14 @@ void backward(const AttentionRules<float>& rules, AttentionHead<float> head, int
     for (int64_t i = 0; i < head.queries; ++i)
       log_sum_exp[visible.empty + i] = head.log_sum_exp[i * head.log_sum_exp_stride];
 
-    multiply_scores(visible, keys, padded, queries_across, scores);
-    multiply_scores(visible, head.value, head.value_stride, grads_across, score_grads);
+    multiply_scores(visible, keys, padded, queries_across, scores, head.ahead);
+    multiply_scores(visible, head.value, head.value_stride, grads_across, score_grads, head.ahead);
     if (rules.drops) find_factors(rules, head, visible, factors);
-    for (int64_t slot = 0; slot < visible.slots; slot += kL)
+    for (int64_t slot = 0; slot < visible.slots; slot += kL) {
       (rules.drops ? softmax_backward<true> : softmax_backward<false>)(visible, slot, scores, score_grads, factors,
                                                                        slopes, log_sum_exp);
+      ask(head.ahead);
+    }
     if (head.value_grad)
       multiply_by_key(visible, {.a = scores,
                                 .b = grads,
@@ -529,7 +528,8 @@ void backward(const AttentionRules<float>& rules, AttentionHead<float> head, int
                                 .c = head.value_grad,
                                 .c_row = head.value_grad_stride,
                                 .columns = width,
-                                .adds = h > 0});
+                                .adds = h > 0,
+                                .ahead = head.ahead});
     if (head.key_grad)
       multiply_by_key(visible, {.a = score_grads,
                                 .b = queries,
@@ -537,14 +537,16 @@ void backward(const AttentionRules<float>& rules, AttentionHead<float> head, int
                                 .c = rules.rotates_keys ? key_grads : head.key_grad,
                                 .c_row = rules.rotates_keys ? padded : head.key_grad_stride,
                                 .columns = width,
-                                .adds = h > 0});
+                                .adds = h > 0,
+                                .ahead = head.ahead});
     if (!head.query_grad) continue;
     multiply_by_query(visible, {.a = score_grads,
                                 .b = keys,
                                 .b_k = padded,
                                 .c = turns ? query_grads : head.query_grad,
                                 .c_row = turns ? padded : head.query_grad_stride,
-                                .columns = width});
+                                .columns = width,
+                                .ahead = head.ahead});
     if (turns)
       store_turned_back(rules, query_grads, padded, head.queries, head.first_position, head.query_grad,
                         head.query_grad_stride);
