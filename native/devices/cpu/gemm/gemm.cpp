@@ -284,6 +284,12 @@ template <class T> void gemm_pack_b(const Gemm& g, void* packed) { pack_in_paral
 
 bool gemm_prefers_plain_b(const Gemm& g) { return has_rows_to_dot(g) && g.n <= kFewColumns; }
 
+template <class T> bool gemm_takes_extra(const Gemm& g) {
+  if (g.batch != 1 || g.m <= 0 || g.n <= 0 || g.k <= 0 || g.alpha != 1 || is_better_transposed(g)) return false;
+  const Plan plan = make_plan<T>(g);
+  return plan.kernel == Plan::kTiles && plan.pieces == 1;
+}
+
 template <class T> size_t gemm_scratch_bytes(const Gemm& gemm) {
   const Gemm g = fold_batch(gemm);
   if (g.batch <= 0 || g.m <= 0 || g.n <= 0 || g.k <= 0) return 0;
@@ -312,6 +318,8 @@ template size_t gemm_packed_bytes<float>(int64_t, int64_t);
 template size_t gemm_packed_bytes<double>(int64_t, int64_t);
 template void gemm_pack_b<float>(const Gemm&, void*);
 template void gemm_pack_b<double>(const Gemm&, void*);
+template bool gemm_takes_extra<float>(const Gemm&);
+template bool gemm_takes_extra<double>(const Gemm&);
 template size_t gemm_scratch_bytes<float>(const Gemm&);
 template size_t gemm_scratch_bytes<double>(const Gemm&);
 template void gemm<float>(const Gemm&);

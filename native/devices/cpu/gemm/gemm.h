@@ -43,6 +43,10 @@ struct Gemm {
   void (*prologue)(const void* context, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end) = nullptr;
   const void* prologue_context = nullptr;
 
+  // Added to the product, for few k: extra_a [m, extra_k] · extra_b [extra_k, n]. Only where gemm_takes_extra.
+  const void *extra_a = nullptr, *extra_b = nullptr;
+  int64_t extra_a_stride = 0, extra_b_stride = 0, extra_k = 0;
+
   void* scratch = nullptr;  // gemm_scratch_bytes() bytes, aligned to 64
 };
 
@@ -56,6 +60,9 @@ template <class T> void gemm_pack_b(const Gemm& gemm, void* packed);
 
 // Whether the product is of inner products that read few rows of b as they lie: faster than with b packed.
 bool gemm_prefers_plain_b(const Gemm& gemm);
+
+// Whether the register tiles of this product can go on with extra_a and extra_b, which spares a pass over C.
+template <class T> bool gemm_takes_extra(const Gemm& gemm);
 
 // Reads everything but the pointers' targets: the shape, the strides, and which pointers are set.
 template <class T> size_t gemm_scratch_bytes(const Gemm& gemm);

@@ -86,6 +86,8 @@ template <class T> struct Tile {
   const T* b;  // row k of the panel at b[k * b_k]
   int64_t b_k;
   int64_t k;
+  const T *extra_a, *extra_b;  // goes on after k, over extra_k: as a and b, the rows of a contiguous
+  int64_t extra_a_row, extra_b_k, extra_k;
   const T* bias;  // what the sums start from, or null
   T alpha;
   T* c;
@@ -132,6 +134,20 @@ template <class T, int kR, int kV, bool kPartial> void tile(const Tile<T>& t) {
 #pragma GCC unroll 8
       for (int i = 0; i < (kR + 2) / 3; ++i) a[i] += a_k;
       b += b_k;
+    }
+  }
+
+  const T* extra_a = t.extra_a;
+  b = t.extra_b;
+  for (int64_t k = t.extra_k; k > 0; --k, ++extra_a, b += t.extra_b_k) {
+    Vec<T> row[kV];
+#pragma GCC unroll 8
+    for (int j = 0; j < kV; ++j) row[j] = load_at(b, j);
+#pragma GCC unroll 16
+    for (int i = 0; i < kR; ++i) {
+      const T factor = extra_a[i * t.extra_a_row];
+#pragma GCC unroll 8
+      for (int j = 0; j < kV; ++j) sum[i][j] += factor * row[j];
     }
   }
 
@@ -209,6 +225,7 @@ template <class T> struct Step {
   const GemmRange& range;
   int64_t k_begin, k;
   bool in_registers;  // the epilogue needs no more than bias, alpha and one addend
+  int64_t extra_k;    // in the last block of k
 
   // The tile of one row block, whose rows of A t describes, and one panel.
   void run(Tile<T>& t, int64_t panel, int64_t m, int64_t height) const {
@@ -219,6 +236,10 @@ template <class T> struct Step {
     t.k = k;
     t.b = static_cast<const T*>(panels.data) + panel * panels.panel_stride + k_begin * panels.k_stride;
     t.b_k = panels.k_stride;
+    t.extra_k = extra_k;
+    t.extra_a = static_cast<const T*>(g.extra_a) + (extra_k ? m * g.extra_a_stride : 0);
+    t.extra_b = static_cast<const T*>(g.extra_b) + (extra_k ? n : 0);
+    t.extra_a_row = g.extra_a_stride, t.extra_b_k = g.extra_b_stride;
     t.lanes = static_cast<int>(width - (vectors - 1) * kLanes<T>);
     const TileFunction<T> tile = kTiles<T>.of[vectors - 1][t.lanes != kLanes<T>][height - 1];
     if (in_registers) {
@@ -265,7 +286,7 @@ template <class T> void tiles(const Gemm& g, const GemmPanels& panels, const Gem
     }
     const bool in_registers = now.activation == Activation::kNone && !now.preactivation &&
                               !(now.accumulate && now.residual) && !(now.bias && now.alpha != 1);
-    const Step<T> step = {now, panels, range, k_begin, k, in_registers};
+    const Step<T> step = {now, panels, range, k_begin, k, in_registers, k_block < k_blocks - 1 ? 0 : g.extra_k};
 
     for (int64_t first = 0; first < row_blocks; first += kSlabBlocks) {
       const int64_t blocks = min(kSlabBlocks, row_blocks - first);
