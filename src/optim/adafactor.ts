@@ -2,6 +2,7 @@ import type { Gradients } from "../autograd/value-and-grad.js";
 import { UsageError } from "../errors.js";
 import { adafactorStep } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { Optimizer } from "./optimizer.js";
 import {
   type OptimizerParameters,
   type OptimizerState,
@@ -54,7 +55,7 @@ export interface AdafactorOptions extends PerParameterOptions {
  *
  * @see Shazeer and Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", arXiv:1804.04235
  */
-export class Adafactor implements Disposable {
+export class Adafactor extends Optimizer {
   /** `undefined` where steps are relative. */
   learningRate: number | undefined;
   readonly eps: readonly [number, number];
@@ -65,7 +66,6 @@ export class Adafactor implements Disposable {
   readonly scaleParameter: boolean;
   readonly relativeStep: boolean;
   readonly warmupInit: boolean;
-  readonly #slots: Slots;
 
   /**
    * @throws UsageError when a number is out of its range, a parameter or a name is there twice, or there is not one of
@@ -86,6 +86,9 @@ export class Adafactor implements Disposable {
     requireNumber("Adafactor", "decayRate", decayRate, -1, 0);
     requireNumber("Adafactor", "beta1", beta1 ?? 0, 0, 1);
     requireNumber("Adafactor", "weightDecay", weightDecay, 0);
+    super(
+      new Slots("Adafactor", (value) => layoutOf(value, beta1 !== undefined), parameters, options),
+    );
     this.learningRate = learningRate;
     this.eps = eps;
     this.clipThreshold = clipThreshold;
@@ -95,18 +98,6 @@ export class Adafactor implements Disposable {
     this.scaleParameter = scaleParameter;
     this.relativeStep = relativeStep;
     this.warmupInit = warmupInit;
-    this.#slots = new Slots("Adafactor", (value) => this.#layout(value), parameters, options);
-  }
-
-  #layout({ shape, dtype }: Tensor): ReturnType<StateLayout> {
-    const [rows, columns] = [shape.slice(0, -1), [...shape.slice(0, -2), ...shape.slice(-1)]];
-    return {
-      ...(shape.length >= 2
-        ? { row: { shape: rows, dtype }, column: { shape: columns, dtype } }
-        : { second: { shape, dtype } }),
-      ...(this.beta1 === undefined ? {} : { first: { shape, dtype } }),
-      step: stepCount,
-    };
   }
 
   /**
@@ -120,7 +111,7 @@ export class Adafactor implements Disposable {
       throw new UsageError("Adafactor: relative steps have no learningRate");
     const { learningRate = 1, weightDecay, beta1 = 0, eps, decayRate, clipThreshold } = this;
     const relative = this.warmupInit ? "relative-with-warmup" : "relative";
-    return this.#slots.step(
+    return this.slots.step(
       gradients,
       options,
       { learningRate, weightDecay },
@@ -138,27 +129,16 @@ export class Adafactor implements Disposable {
         }),
     );
   }
+}
 
-  /** What a checkpoint needs besides the parameters. Save it, or copy it, before the next step. */
-  state(): OptimizerState {
-    return this.#slots.state();
-  }
-
-  /**
-   * Goes on from a saved state, of which it makes copies.
-   *
-   * @throws CheckpointError when it does not fit the parameters; nothing has changed then
-   */
-  loadState(state: OptimizerState): void {
-    this.#slots.loadState(state);
-  }
-
-  /** Frees the state; a later step starts afresh. The parameters live on. */
-  dispose(): void {
-    this.#slots.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
+/** A matrix, or a stack of them, keeps means of its rows and columns alone. */
+function layoutOf({ shape, dtype }: Tensor, hasFirst: boolean): ReturnType<StateLayout> {
+  const [rows, columns] = [shape.slice(0, -1), [...shape.slice(0, -2), ...shape.slice(-1)]];
+  return {
+    ...(shape.length >= 2
+      ? { row: { shape: rows, dtype }, column: { shape: columns, dtype } }
+      : { second: { shape, dtype } }),
+    ...(hasFirst ? { first: { shape, dtype } } : {}),
+    step: stepCount,
+  };
 }

@@ -1,5 +1,6 @@
 import type { Gradients } from "../autograd/value-and-grad.js";
 import { adamwStep } from "../ops/index.js";
+import { Optimizer } from "./optimizer.js";
 import {
   type OptimizerParameters,
   type OptimizerState,
@@ -34,12 +35,11 @@ export interface AdamWOptions extends PerParameterOptions {
  *
  * @see Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101
  */
-export class AdamW implements Disposable {
+export class AdamW extends Optimizer {
   learningRate: number;
   readonly betas: readonly [number, number];
   readonly eps: number;
   readonly weightDecay: number;
-  readonly #slots: Slots;
 
   /** @throws UsageError when a number is out of its range, or a parameter or a name is there twice */
   constructor(parameters: OptimizerParameters, options: AdamWOptions = {}) {
@@ -49,16 +49,18 @@ export class AdamW implements Disposable {
     requireNumber("AdamW", "betas[1]", betas[1], 0, 1);
     requireNumber("AdamW", "eps", eps, 0);
     requireNumber("AdamW", "weightDecay", weightDecay, 0);
+    super(
+      new Slots(
+        "AdamW",
+        (value) => ({ first: value, second: value, step: stepCount }),
+        parameters,
+        options,
+      ),
+    );
     this.learningRate = learningRate;
     this.betas = betas;
     this.eps = eps;
     this.weightDecay = weightDecay;
-    this.#slots = new Slots(
-      "AdamW",
-      (value) => ({ first: value, second: value, step: stepCount }),
-      parameters,
-      options,
-    );
   }
 
   /**
@@ -68,31 +70,8 @@ export class AdamW implements Disposable {
    */
   step(gradients: Gradients, options: StepOptions = {}): StepResult {
     const [beta1, beta2] = this.betas;
-    return this.#slots.step(gradients, options, this, [beta1, beta2, this.eps], (step, state) =>
+    return this.slots.step(gradients, options, this, [beta1, beta2, this.eps], (step, state) =>
       adamwStep({ ...step, first: state("first"), second: state("second"), steps: state("step") }),
     );
-  }
-
-  /** What a checkpoint needs besides the parameters. Save it, or copy it, before the next step. */
-  state(): OptimizerState {
-    return this.#slots.state();
-  }
-
-  /**
-   * Goes on from a saved state, of which it makes copies.
-   *
-   * @throws CheckpointError when it does not fit the parameters; nothing has changed then
-   */
-  loadState(state: OptimizerState): void {
-    this.#slots.loadState(state);
-  }
-
-  /** Frees the state; a later step starts afresh. The parameters live on. */
-  dispose(): void {
-    this.#slots.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
   }
 }

@@ -3,6 +3,7 @@ export { AdamW, type AdamWOptions } from "./adamw.js";
 export { clipGradNorm } from "./clip-grad-norm.js";
 export { GradientAccumulator } from "./gradient-accumulator.js";
 export { Lion, type LionOptions } from "./lion.js";
+export { Optimizer } from "./optimizer.js";
 export {
   constantWithWarmup,
   cosineWithWarmup,

@@ -1,5 +1,6 @@
 import type { Gradients } from "../autograd/value-and-grad.js";
 import { lionStep } from "../ops/index.js";
+import { Optimizer } from "./optimizer.js";
 import {
   type OptimizerParameters,
   type OptimizerState,
@@ -29,11 +30,10 @@ export interface LionOptions extends PerParameterOptions {
  *
  * @see Chen et al., "Symbolic Discovery of Optimization Algorithms", arXiv:2302.06675, algorithm 2
  */
-export class Lion implements Disposable {
+export class Lion extends Optimizer {
   learningRate: number;
   readonly betas: readonly [number, number];
   readonly weightDecay: number;
-  readonly #slots: Slots;
 
   /** @throws UsageError when a number is out of its range, or a parameter or a name is there twice */
   constructor(parameters: OptimizerParameters, options: LionOptions = {}) {
@@ -42,10 +42,10 @@ export class Lion implements Disposable {
     requireNumber("Lion", "betas[0]", betas[0], 0, 1);
     requireNumber("Lion", "betas[1]", betas[1], 0, 1);
     requireNumber("Lion", "weightDecay", weightDecay, 0);
+    super(new Slots("Lion", (value) => ({ momentum: value }), parameters, options));
     this.learningRate = learningRate;
     this.betas = betas;
     this.weightDecay = weightDecay;
-    this.#slots = new Slots("Lion", (value) => ({ momentum: value }), parameters, options);
   }
 
   /**
@@ -54,31 +54,8 @@ export class Lion implements Disposable {
    * @throws ShapeError, DTypeError when a gradient is not like its parameter
    */
   step(gradients: Gradients, options: StepOptions = {}): StepResult {
-    return this.#slots.step(gradients, options, this, this.betas, (step, state) =>
+    return this.slots.step(gradients, options, this, this.betas, (step, state) =>
       lionStep({ ...step, momentum: state("momentum") }),
     );
-  }
-
-  /** What a checkpoint needs besides the parameters. Save it, or copy it, before the next step. */
-  state(): OptimizerState {
-    return this.#slots.state();
-  }
-
-  /**
-   * Goes on from a saved state, of which it makes copies.
-   *
-   * @throws CheckpointError when it does not fit the parameters; nothing has changed then
-   */
-  loadState(state: OptimizerState): void {
-    this.#slots.loadState(state);
-  }
-
-  /** Frees the state; a later step starts afresh. The parameters live on. */
-  dispose(): void {
-    this.#slots.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
   }
 }

@@ -1,6 +1,7 @@
 import type { Gradients } from "../autograd/value-and-grad.js";
 import { UsageError } from "../errors.js";
 import { sgdStep } from "../ops/index.js";
+import { Optimizer } from "./optimizer.js";
 import {
   type OptimizerParameters,
   type OptimizerState,
@@ -31,12 +32,11 @@ export interface SGDOptions extends PerParameterOptions {
  *
  * Parameters without a gradient are left alone, and so are their m.
  */
-export class SGD implements Disposable {
+export class SGD extends Optimizer {
   learningRate: number;
   readonly momentum: number;
   readonly nesterov: boolean;
   readonly weightDecay: number;
-  readonly #slots: Slots;
 
   /** @throws UsageError when a number is out of its range, or a parameter or a name is there twice */
   constructor(parameters: OptimizerParameters, options: SGDOptions = {}) {
@@ -45,16 +45,18 @@ export class SGD implements Disposable {
     requireNumber("SGD", "momentum", momentum, 0);
     requireNumber("SGD", "weightDecay", weightDecay, 0);
     if (nesterov && momentum === 0) throw new UsageError("SGD: nesterov needs a momentum above 0");
+    super(
+      new Slots(
+        "SGD",
+        (value): ReturnType<StateLayout> => (momentum === 0 ? {} : { momentum: value }),
+        parameters,
+        options,
+      ),
+    );
     this.learningRate = learningRate;
     this.momentum = momentum;
     this.nesterov = nesterov;
     this.weightDecay = weightDecay;
-    this.#slots = new Slots(
-      "SGD",
-      (value): ReturnType<StateLayout> => (momentum === 0 ? {} : { momentum: value }),
-      parameters,
-      options,
-    );
   }
 
   /**
@@ -63,31 +65,8 @@ export class SGD implements Disposable {
    * @throws ShapeError, DTypeError when a gradient is not like its parameter
    */
   step(gradients: Gradients, options: StepOptions = {}): StepResult {
-    return this.#slots.step(gradients, options, this, [this.momentum], (step, state) =>
+    return this.slots.step(gradients, options, this, [this.momentum], (step, state) =>
       sgdStep({ ...step, momentum: state("momentum"), nesterov: this.nesterov }),
     );
-  }
-
-  /** What a checkpoint needs besides the parameters. Save it, or copy it, before the next step. */
-  state(): OptimizerState {
-    return this.#slots.state();
-  }
-
-  /**
-   * Goes on from a saved state, of which it makes copies.
-   *
-   * @throws CheckpointError when it does not fit the parameters; nothing has changed then
-   */
-  loadState(state: OptimizerState): void {
-    this.#slots.loadState(state);
-  }
-
-  /** Frees the state; a later step starts afresh. The parameters live on. */
-  dispose(): void {
-    this.#slots.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
   }
 }
