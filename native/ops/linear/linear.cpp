@@ -1,6 +1,7 @@
 // x · weightᵀ with its epilogue (bias, GELU, residual), and the parts of its gradient that are not plain
 // products.
 #include "core/op.h"
+#include "devices/cpu/gemm/linear_product.h"
 #include "devices/cpu/gemm/precision.h"
 #include "devices/cpu/gemm/weight_pack.h"
 #include "devices/cpu/row_blocks.h"
@@ -18,18 +19,7 @@ enum Attribute { kActivation, kPrecision };
 enum Out { kResult, kPreactivation };
 
 Gemm product(const Call& c) {
-  const Shape &x = c.in(kX).shape, &weight = c.in(kWeight).shape;
-  Gemm g;
-  g.m = x.rows();
-  g.n = weight[0];
-  g.k = weight[1];
-  g.a = c.in(kX).data;
-  g.a_row_stride = g.k;
-  g.b = c.in(kWeight).data;
-  g.b_row_stride = g.k;
-  g.b_transposed = true;
-  g.c = c.out(kResult).data;
-  g.c_row_stride = g.n;
+  Gemm g = linear_product(c.in(kX), c.in(kWeight), c.out(kResult));
   g.bias = c.in(kBias).data;
   g.residual = c.in(kResidual).data;
   g.activation = Activation(c.integer(kActivation));
@@ -101,17 +91,7 @@ namespace input_grad {
 enum In { kGrad, kWeight, kShadow };
 
 Gemm product(const Call& c) {
-  const Shape &grad = c.in(kGrad).shape, &weight = c.in(kWeight).shape;
-  Gemm g;
-  g.m = grad.rows();
-  g.n = weight[1];
-  g.k = weight[0];
-  g.a = c.in(kGrad).data;
-  g.a_row_stride = g.k;
-  g.b = c.in(kWeight).data;
-  g.b_row_stride = g.n;
-  g.c = c.out(0).data;
-  g.c_row_stride = g.n;
+  Gemm g = linear_input_grad_product(c.in(kGrad), c.in(kWeight), c.out(0));
   return g;
 }
 

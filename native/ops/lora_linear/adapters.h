@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/op.h"
+#include "devices/cpu/gemm/linear_product.h"
 #include "devices/cpu/gemm/precision.h"
 #include "devices/cpu/gemm/weight_pack.h"
 #include "devices/cpu/thread_pool.h"

@@ -17,18 +17,7 @@ enum Out { kResult, kDown };
 bool is_bf16(const Call& c) { return multiplies_bf16(c, kWeight, c.integer(kPrecision)); }
 
 Gemm product(const Call& c) {
-  const Shape &x = c.in(kX).shape, &weight = c.in(kWeight).shape;
-  Gemm g;
-  g.m = x.rows();
-  g.n = weight[0];
-  g.k = weight[1];
-  g.a = c.in(kX).data;
-  g.a_row_stride = g.k;
-  g.b = c.in(kWeight).data;
-  g.b_row_stride = g.k;
-  g.b_transposed = true;
-  g.c = c.out(kResult).data;
-  g.c_row_stride = g.n;
+  Gemm g = linear_product(c.in(kX), c.in(kWeight), c.out(kResult));
   g.accumulate = true;
   g.bias = c.in(kBias).data;
   return g;

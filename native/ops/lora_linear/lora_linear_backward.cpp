@@ -20,17 +20,7 @@ enum Out { kXGrad, kAdapterInputGrad, kAGrad, kBGrad };
 bool is_bf16(const Call& c) { return multiplies_bf16(c, kWeight, c.integer(kPrecision)); }
 
 Gemm product(const Call& c) {
-  const Shape &grad = c.in(kGrad).shape, &weight = c.in(kWeight).shape;
-  Gemm g;
-  g.m = grad.rows();
-  g.n = weight[1];
-  g.k = weight[0];
-  g.a = c.in(kGrad).data;
-  g.a_row_stride = g.k;
-  g.b = c.in(kWeight).data;
-  g.b_row_stride = g.n;
-  g.c = c.out(kXGrad).data;
-  g.c_row_stride = g.n;
+  Gemm g = linear_input_grad_product(c.in(kGrad), c.in(kWeight), c.out(kXGrad));
   g.accumulate = c.flag(kShared);
   return g;
 }
