@@ -14,6 +14,7 @@ import {
   Module,
   memory,
   Pacer,
+  type Precision,
   resetPeakMemory,
   synchronize,
   type Tensor,
@@ -47,16 +48,26 @@ const items = 26_744;
 class Encoder extends Module {
   readonly items = new Embedding(items, width);
   readonly positions = new Embedding(length, width);
-  readonly blocks = Array.from(
-    { length: layers },
-    () => new TransformerBlock(width, { heads, causal: true }),
-  );
+  readonly blocks: TransformerBlock[];
   readonly norm = new LayerNorm(width);
+
+  constructor(readonly precision: Precision) {
+    super();
+    this.blocks = Array.from(
+      { length: layers },
+      () => new TransformerBlock(width, { heads, causal: true, precision }),
+    );
+  }
 
   loss(ids: Tensor, targets: Tensor, places: Tensor): Tensor {
     let x = add(this.items.forward(ids), this.positions.forward(places));
     for (const block of this.blocks) x = block.forward(x);
-    return linearCrossEntropy(this.norm.forward(x), this.items.weight.value, targets);
+    const { weight } = this.items;
+    const { precision } = this;
+    return linearCrossEntropy(this.norm.forward(x), weight.value, targets, {
+      precision,
+      shadow: precision === "bfloat16" ? weight.shadow : undefined,
+    });
   }
 }
 
@@ -89,7 +100,7 @@ export interface TrainResult {
   eventLoopDelayMs: { p50: number; p99: number; max: number };
   peakMiB: number;
   /** Steps in turns with PyTorch's, each from beginning to end. */
-  turns: { ours: Timing; torch: Record<string, Timing> } | undefined;
+  turns: { ours: Record<Precision, Timing>; torch: Record<string, Timing> } | undefined;
 }
 
 export interface TrainOptions {
@@ -110,11 +121,11 @@ export async function benchTraining({ steps, python, json }: TrainOptions): Prom
     ids: random.integers([batch, length], items),
     targets: random.integers([batch, length], items),
   };
-  const trainer = new Trainer(inputs);
+  using trainer = new Trainer(inputs, "float32");
   const alone = await timeSteps(trainer, steps);
-  const turns = peer && (await timeTurns(trainer, inputs, peer));
+  using inBFloat16 = new Trainer(inputs, "bfloat16");
+  const turns = peer && (await timeTurns({ float32: trainer, bfloat16: inBFloat16 }, inputs, peer));
   peer?.stop();
-  trainer.dispose();
   const result: TrainResult = { ...alone, turns };
 
   const { step, javascript, eventLoopDelayMs: delay } = result;
@@ -130,24 +141,34 @@ export async function benchTraining({ steps, python, json }: TrainOptions): Prom
     ].join("\n"),
   );
   if (turns) {
-    const lines = Object.entries({ ours: turns.ours, ...turns.torch }).map(([name, timing]) => [
-      name,
-      milliseconds(timing.median),
-      percent(timing.spread),
-      (timing.median / turns.ours.median).toFixed(2),
-    ]);
-    console.log(`\n${markdown([["in turns", "ms a step", "spread", "times ours"], ...lines])}`);
+    const line =
+      (side: string) =>
+      ([name, timing]: [string, Timing]) => [
+        `${side}, ${name}`,
+        milliseconds(timing.median),
+        percent(timing.spread),
+        (timing.median / turns.ours.float32.median).toFixed(2),
+        (timing.median / turns.ours.bfloat16.median).toFixed(2),
+      ];
+    const head = ["in turns", "ms a step", "spread", "times our float32", "times our bfloat16"];
+    const lines = [
+      ...Object.entries(turns.ours).map(line("ours")),
+      ...Object.entries(turns.torch).map(line("PyTorch")),
+    ];
+    console.log(`\n${markdown([head, ...lines])}`);
   }
   writeResults("train", machine, result, json);
 }
 
 /** The model, its optimizer and a batch. */
-class Trainer {
-  readonly #model = new Encoder();
-  readonly #optimizer = new AdamW(this.#model.trainable(), { learningRate: 1e-4 });
+class Trainer implements Disposable {
+  readonly #model: Encoder;
+  readonly #optimizer: AdamW;
   readonly #batch: readonly [Tensor, Tensor, Tensor];
 
-  constructor({ ids, targets }: HostTensors) {
+  constructor({ ids, targets }: HostTensors, precision: Precision) {
+    this.#model = new Encoder(precision);
+    this.#optimizer = new AdamW(this.#model.trainable(), { learningRate: 1e-4 });
     this.#batch = [
       tensor(ids!.data, { shape: ids!.shape, dtype: "int32" }),
       tensor(targets!.data, { shape: targets!.shape, dtype: "int32" }),
@@ -165,7 +186,7 @@ class Trainer {
     });
   }
 
-  dispose(): void {
+  [Symbol.dispose](): void {
     this.#model.dispose();
     this.#optimizer.dispose();
     for (const given of this.#batch) given.dispose();
@@ -208,9 +229,9 @@ async function timeSteps(trainer: Trainer, steps: number): Promise<Omit<TrainRes
   };
 }
 
-/** A step of ours, one of each of PyTorch's paths, and again. */
+/** A step of ours in each precision, one of each of PyTorch's paths, and again. */
 async function timeTurns(
-  trainer: Trainer,
+  trainers: Readonly<Record<Precision, Trainer>>,
   inputs: HostTensors,
   peer: TorchPeer,
 ): Promise<NonNullable<TrainResult["turns"]>> {
@@ -221,19 +242,22 @@ async function timeTurns(
     differentiable: [],
     root: 0,
   });
-  const ours: number[] = [];
+  const ours: Record<Precision, number[]> = { float32: [], bfloat16: [] };
+  const precisions = ["float32", "bfloat16"] as const;
   const torch = runs.map((): number[] => []);
   for (const { run } of runs) await run("forward", 2);
   for (let i = 0; i < turnSamples; i++) {
-    await synchronize();
-    const began = performance.now();
-    trainer.step();
-    await synchronize();
-    ours.push((performance.now() - began) / 1e3);
+    for (const precision of precisions) {
+      await synchronize();
+      const began = performance.now();
+      trainers[precision].step();
+      await synchronize();
+      ours[precision].push((performance.now() - began) / 1e3);
+    }
     for (const [k, { run }] of runs.entries()) torch[k]!.push(await run("forward", 1));
   }
   return {
-    ours: timingOf(ours),
+    ours: { float32: timingOf(ours.float32), bfloat16: timingOf(ours.bfloat16) },
     torch: Object.fromEntries(runs.map(({ name }, k) => [name, timingOf(torch[k]!)])),
   };
 }
