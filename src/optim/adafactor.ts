@@ -5,7 +5,6 @@ import type { Tensor } from "../tensor/tensor.js";
 import { Optimizer } from "./optimizer.js";
 import {
   type OptimizerParameters,
-  type OptimizerState,
   type PerParameterOptions,
   requireNumber,
   Slots,

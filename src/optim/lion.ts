@@ -3,7 +3,6 @@ import { lionStep } from "../ops/index.js";
 import { Optimizer } from "./optimizer.js";
 import {
   type OptimizerParameters,
-  type OptimizerState,
   type PerParameterOptions,
   requireNumber,
   Slots,

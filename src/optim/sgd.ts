@@ -4,7 +4,6 @@ import { sgdStep } from "../ops/index.js";
 import { Optimizer } from "./optimizer.js";
 import {
   type OptimizerParameters,
-  type OptimizerState,
   type PerParameterOptions,
   requireNumber,
   Slots,
