@@ -35,26 +35,3 @@ def chunked_linear_cross_entropy(x, weight, targets):
 
 def swiglu(gate, up):
     return F.silu(gate) * up
-
-
-def best_items(users, items, k):
-    """The `k` items with the highest products for each user."""
-    return torch.topk(users @ items.T, k)
-
-
-def optimizer_step(kind, parameters, gradients, **options):
-    """A function that makes one step of a torch.optim optimizer."""
-    for parameter, gradient in zip(parameters, gradients):
-        parameter.requires_grad_().grad = gradient
-    return kind(parameters, **options).step
-
-
-@torch.no_grad()
-def lion_step(parameters, gradients, momenta, rate, beta1, beta2, decay):
-    """Lion, which torch.optim has not, over lists at once."""
-    update = torch._foreach_lerp(momenta, gradients, 1 - beta1)
-    torch._foreach_sign_(update)
-    torch._foreach_mul_(parameters, 1 - rate * decay)
-    torch._foreach_add_(parameters, update, alpha=-rate)
-    torch._foreach_lerp_(momenta, gradients, 1 - beta2)
-    return parameters[0]

@@ -1,8 +1,8 @@
 import { ShapeError, UsageError } from "../errors.js";
 import { attention, type Rotary, reshape, selfAttention } from "../ops/index.js";
 import { isRecorded } from "../ops/tape.js";
-import { formatShape, type Tensor, tensor } from "../tensor/tensor.js";
-import type { Cache } from "./cache.js";
+import { formatShape, type Tensor } from "../tensor/tensor.js";
+import { type Cache, offsetsOf } from "./cache.js";
 import { Dropout } from "./dropout.js";
 import { Linear, type LinearLayerOptions } from "./linear.js";
 import { Module } from "./module.js";
@@ -156,13 +156,6 @@ export class MultiHeadAttention extends Module {
   #rotary(positions: number): Rotary | undefined {
     return this.rotary && { table: this.rotary.table(positions), style: this.rotary.style };
   }
-}
-
-/** Where each sequence begins when `counts` tokens follow each other, and the end: `[batch + 1]`, int32. */
-function offsetsOf(counts: readonly number[]): Tensor {
-  const offsets = [0];
-  for (const count of counts) offsets.push(offsets.at(-1)! + count);
-  return tensor(Int32Array.from(offsets));
 }
 
 /** The numbers of heads and their width, checked. */

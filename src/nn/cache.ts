@@ -134,11 +134,9 @@ export class Cache implements Disposable {
       );
     const store = this.#reserve(layer, longest);
     tidy(() => {
-      const offsets = [0];
-      for (const count of added) offsets.push(offsets.at(-1)! + count);
       cacheAppend(store, tokens, {
         counts: counts && !ragged ? int32(added) : undefined,
-        offsets: ragged ? int32(offsets) : undefined,
+        offsets: ragged ? offsetsOf(added) : undefined,
         rotary,
       });
     });
@@ -270,6 +268,13 @@ export class Cache implements Disposable {
     this.#stores[layer] = store;
     return store;
   }
+}
+
+/** Where each sequence begins when `counts` tokens follow each other, and the end: `[batch + 1]`, int32. */
+export function offsetsOf(counts: readonly number[]): Tensor {
+  const offsets = [0];
+  for (const count of counts) offsets.push(offsets.at(-1)! + count);
+  return int32(offsets);
 }
 
 const int32 = (values: readonly number[]): Tensor => tensor(Int32Array.from(values));

@@ -57,18 +57,6 @@ template <class T> Gemm batch_item(const Gemm& g, int64_t i) {
   return item;
 }
 
-// A batch that shares B and whose rows follow each other is one product with more rows.
-Gemm fold_batch(const Gemm& g) {
-  const bool shared = g.packed_b || g.b_batch_stride == 0;
-  if (g.batch == 1 || !shared || g.a_transposed || g.a_batch_stride != g.m * g.a_row_stride ||
-      g.c_batch_stride != g.m * g.c_row_stride)
-    return g;
-  Gemm folded = g;
-  folded.m *= g.batch;
-  folded.batch = 1;
-  return folded;
-}
-
 struct Plan {
   enum { kTiles, kDots } kernel = kTiles;
   bool pack = false;

@@ -50,6 +50,18 @@ struct Gemm {
   void* scratch = nullptr;  // gemm_scratch_bytes() bytes, aligned to 64
 };
 
+// A batch that shares B and whose rows follow each other is one product with more rows.
+template <class G> G fold_batch(const G& g) {
+  const bool shared = g.packed_b || g.b_batch_stride == 0;
+  if (g.batch == 1 || !shared || g.a_transposed || g.a_batch_stride != g.m * g.a_row_stride ||
+      g.c_batch_stride != g.m * g.c_row_stride)
+    return g;
+  G folded = g;
+  folded.m *= g.batch;
+  folded.batch = 1;
+  return folded;
+}
+
 // T is float or double.
 
 // Of a [k, n] operand rearranged for the register tiles of this machine. Aligned to 64 by the caller.

@@ -42,18 +42,6 @@ GemmBf16 batch_item(const GemmBf16& g, int64_t i) {
   return item;
 }
 
-// A batch that shares B and whose rows follow each other is one product with more rows.
-GemmBf16 fold_batch(const GemmBf16& g) {
-  const bool shared = g.packed_b || g.b_batch_stride == 0;
-  if (g.batch == 1 || !shared || g.a_transposed || g.a_batch_stride != g.m * g.a_row_stride ||
-      g.c_batch_stride != g.m * g.c_row_stride)
-    return g;
-  GemmBf16 folded = g;
-  folded.m *= g.batch;
-  folded.batch = 1;
-  return folded;
-}
-
 // The part of an operand from row or column `i` and from `k` on.
 Operand part_of(const void* data, int64_t stride, bool k_major, bool bf16, int64_t i, int64_t k) {
   return {offset(data, k_major ? k * stride + i : i * stride + k, bf16), stride, k_major, bf16};
