@@ -2,7 +2,7 @@
  * Checks that imports and includes go one way. The tables below are the architecture:
  *
  *     TypeScript  cli -> recipes -> { train, evaluate, report } -> tasks -> models -> { nn, optim }
- *                 -> autograd -> ops -> tensor -> native.ts       { data, tokenizers } -> tensor
+ *                 -> autograd -> ops -> tensor -> native.ts       { data, tokenizers } -> tensor       recipes -> config
  *                 bench -> test/cases -> src       examples -> the package's public entries
  *     C++         binding -> ops -> devices -> core;  an op never includes another op
  *
@@ -20,7 +20,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const sourceLayers = {
   index: ["cli"],
   cli: ["recipes"],
-  recipes: ["train", "evaluate", "report"],
+  recipes: ["train", "evaluate", "report", "config"],
   train: ["tasks"],
   evaluate: ["tasks"],
   report: ["tasks"],
@@ -31,10 +31,12 @@ const sourceLayers = {
   autograd: ["ops"],
   ops: ["tensor"],
   data: ["tensor"],
+  config: [],
   tokenizers: ["tensor"],
   tensor: ["native"],
   native: ["errors"],
   errors: [],
+  progress: [],
 };
 
 const nativeLayers = {

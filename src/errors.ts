@@ -52,6 +52,24 @@ export class DataError extends UserLlmError {
   }
 }
 
+/** A record of a raw file: `ratings.csv, line 4 813, column "rating": expected a number, got "5O"`. */
+export class RowError extends DataError {
+  constructor(
+    readonly file: string,
+    /** From 1. */
+    readonly line: number,
+    readonly column: string | undefined,
+    /** What was expected, without the value, so that errors of a kind can be counted. */
+    readonly rule: string,
+    /** The offending value, shortened. */
+    readonly got?: string,
+  ) {
+    const where = column === undefined ? "" : `, column "${column}"`;
+    const what = got === undefined ? rule : `${rule}, got ${got}`;
+    super(`${file}, line ${line}${where}: ${what}`);
+  }
+}
+
 /** A checkpoint or weights file. */
 export class CheckpointError extends UserLlmError {
   constructor(message: string, options?: ErrorOptions) {
@@ -66,5 +84,12 @@ export class NativeError extends UserLlmError {
     options?: ErrorOptions & { code?: "ERR_NATIVE" | "ERR_NATIVE_MISSING" | "ERR_OUT_OF_MEMORY" },
   ) {
     super(options?.code ?? "ERR_NATIVE", message, options);
+  }
+}
+
+/** The network: no connection, a server's refusal, a checksum that does not match. */
+export class NetworkError extends UserLlmError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("ERR_NETWORK", message, options);
   }
 }

@@ -1,0 +1,59 @@
+import type { Feature } from "./feature.js";
+import type { Dropped, SourceFile } from "./prepare/collected.js";
+
+/** Raised when the layout of prepared folders changes. */
+export const formatVersion = 1;
+
+/** `manifest.json` of a prepared folder. Nothing in it depends on when, where or as what user it was made. */
+export interface Manifest {
+  readonly format: "user-llm-data";
+  readonly version: number;
+  readonly source: {
+    readonly name: string;
+    readonly title: string;
+    readonly licence: string | null;
+    readonly citation: string | null;
+    readonly files: readonly SourceFile[];
+  };
+  readonly counts: {
+    readonly events: number;
+    readonly users: number;
+    readonly items: number;
+    /** Items of the catalogue that no event names. */
+    readonly itemsWithoutEvents: number;
+    /** Items of events that the items table does not have. */
+    readonly itemsWithoutMetadata: number;
+    /** Rows of the items table whose item had come before. */
+    readonly repeatedItems: number;
+  };
+  readonly clock: {
+    readonly kind: "time" | "position";
+    /** Least and greatest; milliseconds since 1970 or positions. Null without events. */
+    readonly first: number | null;
+    readonly last: number | null;
+    /** Events that share user and time with another, whose order is the source's. */
+    readonly tiedEvents: number;
+    /** Users whose last event is tied, so that the test target hangs on the order of the source. */
+    readonly usersWithTiedLast: number;
+  };
+  readonly titles: {
+    /** Items without a title. */
+    readonly missing: number;
+    /** Titles that several items have, and how many items those are. */
+    readonly shared: number;
+    readonly itemsSharing: number;
+  };
+  /** Every feature but the item itself. */
+  readonly features: readonly Feature[];
+  /** Rows left out by `onError: "skip"`. */
+  readonly dropped: readonly Dropped[];
+  /** The Arrow files of the folder. */
+  readonly files: readonly PreparedFile[];
+}
+
+export interface PreparedFile {
+  readonly name: string;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly sha256: string;
+}
