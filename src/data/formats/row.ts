@@ -17,6 +17,11 @@ export interface Row {
   text(column: number): string | undefined;
   /** A finite number, written in full: `5O`, `nan` and `1e999` are errors. */
   number(column: number): number | undefined;
+  /**
+   * Milliseconds since 1970 of a field that says by itself which moment it is (a `Date`, a timestamp of Arrow or Parquet),
+   * whatever unit the mapping declares. Undefined for texts and bare numbers. Absent from formats without such fields.
+   */
+  moment?(column: number): number | undefined;
   /** Index of the field's text in the dictionary, which it enters if new. -1 when absent. */
   index(column: number, dictionary: Dictionary): number;
   /** The field as the format has it: a string, or a value of JSON, Arrow or JavaScript. For nested fields. */
