@@ -48,6 +48,19 @@ export class Dictionary {
     return Buffer.from(buffer, byteOffset + start, this.#ends[index]! - start).toString();
   }
 
+  /** Forgets the names that came last, until `size` are left: a record that turned out bad takes its names back. */
+  truncate(size: number): void {
+    const mask = this.#slots.length - 1;
+    while (this.#size > size) {
+      const index = this.#size - 1;
+      let slot = this.#hashes[index]! & mask;
+      while (this.#slots[slot] !== index) slot = (slot + 1) & mask;
+      // Nothing came after it, so no probe passes over its slot.
+      this.#slots[slot] = emptySlot;
+      this.#size = index;
+    }
+  }
+
   *names(): Generator<string> {
     for (let i = 0; i < this.#size; i++) yield this.name(i);
   }

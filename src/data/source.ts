@@ -46,13 +46,18 @@ export interface EventsMapping {
 /** Which columns of an items table mean what. An item that comes twice keeps its first row; repetitions are counted. */
 export interface ItemsMapping {
   readonly id: Column;
-  readonly title?: Column | undefined;
+  readonly title?:
+    | Column
+    | { readonly column: Column; readonly value: (field: unknown) => string | undefined }
+    | undefined;
   readonly features: Readonly<Record<string, FeatureMapping>>;
 }
 
 export interface Table<Mapping> {
   /** Opens the table for one pass. */
   open(options: ReaderOptions): Promise<RowReader>;
+  /** Further files of the same table, read after the first in this order. */
+  readonly further?: readonly ((options: ReaderOptions) => Promise<RowReader>)[] | undefined;
   readonly mapping: Mapping;
 }
 
