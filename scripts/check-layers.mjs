@@ -4,7 +4,7 @@
  *     TypeScript  cli -> recipes -> { train, evaluate, report } -> tasks -> models -> { nn, optim }
  *                 -> autograd -> ops -> tensor -> native.ts       { data, tokenizers } -> tensor       recipes -> config
  *                 bench -> test/cases -> src       examples -> the package's public entries
- *     C++         binding -> ops -> devices -> core;  an op never includes another op
+ *     C++         binding -> ops -> devices -> core,  binding -> data -> core;  an op never includes another op
  *
  * A layer may import whatever it reaches by arrows, and the types (`import type`) of any layer.
  *
@@ -41,9 +41,10 @@ const sourceLayers = {
 
 const nativeLayers = {
   test: ["binding"],
-  binding: ["ops"],
+  binding: ["ops", "data"],
   ops: ["devices"],
   devices: ["core"],
+  data: ["core"],
   core: [],
 };
 

@@ -34,7 +34,7 @@ export interface NativeProfileEntry {
 }
 
 /**
- * The functions of `native/binding/addon.cpp`. Those that return a number return a negative error kind on failure;
+ * The functions of `native/binding`. Those that return a number return a negative error kind on failure;
  * pass it to `nativeError`.
  */
 interface Native {
@@ -64,6 +64,9 @@ interface Native {
     profiling: boolean;
     synchronous: boolean;
   };
+  /** The file's bytes, mapped; or the reason for which they cannot be. */
+  mapFile(path: string): ArrayBuffer | string;
+  unmapFile(buffer: ArrayBuffer): void;
 }
 
 function load(): Native {

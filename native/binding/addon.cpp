@@ -1,4 +1,4 @@
-// The only file that knows about Node. It names no op: everything goes through the registry.
+// What the addon exports; only native/binding knows about Node. It names no op: everything goes through the registry.
 //
 // Numbers cross in one shared Float64Array, `wire`: the caller writes a call, run() answers with a row per output:
 // handle, dtype, rank, sizes. A call that fails returns a negative error kind; lastError() has the message, and the
@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "binding/data.h"
 #include "core/environment.h"
 #include "devices/cpu/gemm/gemm_bf16.h"
 #include "devices/cpu/peak.h"
@@ -29,7 +30,7 @@ using Completion = std::function<void(Napi::Env)>;
 // One per Node environment; lives from load to the environment's cleanup.
 class Binding {
  public:
-  explicit Binding(Napi::Env env, Napi::Object exports) : env_(env) {
+  explicit Binding(Napi::Env env, Napi::Object exports) : env_(env), data_(env, exports) {
     auto buffer = Napi::ArrayBuffer::New(env, kWireLength * sizeof(double));
     wire_ = static_cast<double*>(buffer.Data());
     wire_reference_ = Napi::Persistent(buffer);
@@ -365,6 +366,7 @@ class Binding {
   bool accounting_ = false;  // whether it is about to be told
   std::string last_error_;
   Environment environment_;
+  DataBinding data_;
 };
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
