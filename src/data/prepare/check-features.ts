@@ -1,0 +1,40 @@
+import { ConfigError } from "../../errors.js";
+import type { Source } from "../source.js";
+
+const pattern = /^[a-z][A-Za-z0-9_]*$/;
+/** Columns of prepared files that are no features. */
+const reserved = new Set([
+  "id",
+  "title",
+  "events",
+  "item",
+  "time",
+  "position",
+  "offset",
+  "length",
+  "user",
+]);
+
+/** @throws ConfigError when a source declares features with names that a prepared folder cannot hold */
+export function checkFeatures({ title, events, items }: Source): void {
+  const seen = new Map<string, string>();
+  const names = [
+    ...Object.keys(events.mapping.features),
+    ...Object.keys(items?.mapping.features ?? {}),
+  ];
+  for (const name of names) {
+    const blame = (rule: string) => new ConfigError(`${title}: feature "${name}" ${rule}`);
+    if (!pattern.test(name)) {
+      throw blame("must be named with a small letter, then letters, digits and underscores");
+    }
+    if (reserved.has(name)) throw blame("has a name that prepared data keeps for itself");
+    // Each has a file of its own, and not every file system tells capitals from small letters.
+    const other = seen.get(name.toLowerCase());
+    if (other === name) throw blame("is declared for events and for items; give one another name");
+    if (other !== undefined) throw blame(`differs from "${other}" in capitals only`);
+    seen.set(name.toLowerCase(), name);
+  }
+  if (events.mapping.time !== undefined && events.mapping.position !== undefined) {
+    throw new ConfigError(`${title}: events have a time or a position, not both`);
+  }
+}
