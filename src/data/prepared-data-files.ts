@@ -1,0 +1,85 @@
+/** The files of a prepared folder as they are opened: checked, then mapped. */
+import { lstat, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { DataError } from "../errors.js";
+import { type ArrowColumn, type ExpectedColumn, readArrowTable } from "./arrow-table.js";
+import type { Feature } from "./feature.js";
+import type { Manifest, PreparedFile } from "./manifest.js";
+import { mapFile } from "./map-file.js";
+import { parseManifest } from "./prepared-data-manifest.js";
+
+const largestManifest = 64 * 2 ** 20; // bytes
+
+/** @throws DataError when there is no manifest in the folder or it is not valid */
+export async function readManifest(folder: string): Promise<Manifest> {
+  const path = join(folder, "manifest.json");
+  const bytes = await regularFileSize(
+    path,
+    `${folder}: not a prepared data set, it has no manifest.json`,
+  );
+  if (bytes > largestManifest) {
+    throw new DataError(
+      `${path}: it has ${bytes} bytes, a manifest has at most ${largestManifest}`,
+    );
+  }
+  return parseManifest(path, await readFile(path, "utf8"));
+}
+
+/** Maps a file of the folder and finds its columns, touching no more than the metadata and the ends of offsets. */
+export async function openTable(
+  folder: string,
+  { name, rows, bytes }: PreparedFile,
+  expected: readonly ExpectedColumn[],
+): Promise<ReadonlyMap<string, ArrowColumn>> {
+  const path = join(folder, name);
+  const checkSize = (found: number): void => {
+    if (found === bytes) return;
+    throw new DataError(
+      `${path}: it has ${found} bytes, the manifest says ${bytes}; it was cut or changed`,
+    );
+  };
+  // Before mapping: a page that the file no longer has would end the process.
+  checkSize(await regularFileSize(path, `${path}: the manifest names it, but it is not there`));
+  const file = mapFile(path);
+  checkSize(file.byteLength);
+  return readArrowTable(path, file, rows, expected);
+}
+
+/** Bytes of a file that is neither a link, which may lead out of the folder, nor a pipe. */
+async function regularFileSize(path: string, missing: string): Promise<number> {
+  const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    const gone = error.code === "ENOENT" || error.code === "ENOTDIR";
+    throw new DataError(gone ? missing : `${path}: ${error.message}`, { cause: error });
+  });
+  if (!found.isFile())
+    throw new DataError(`${path}: must be a file itself, not a link or a folder`);
+  return found.size;
+}
+
+/** The columns of each file, in their order. */
+export const schemas = {
+  items: (features: readonly Feature[]): ExpectedColumn[] => [
+    { name: "id", type: "name" },
+    { name: "title", type: "name", nullable: true },
+    { name: "events", type: "int64" },
+    ...features.filter(({ of }) => of === "item").map(featureColumn),
+  ],
+  users: (): ExpectedColumn[] => [
+    { name: "id", type: "name" },
+    { name: "offset", type: "int64" },
+    { name: "length", type: "int32" },
+  ],
+  events: (features: readonly Feature[], clock: "time" | "position"): ExpectedColumn[] => [
+    { name: "item", type: "int32" },
+    { name: clock, type: clock === "time" ? "timestamp" : "int64" },
+    ...features.filter(({ of }) => of === "event").map(featureColumn),
+  ],
+  vocabulary: ({ kind }: Feature): ExpectedColumn[] => [
+    { name: "value", type: kind === "ordinal" ? "float64" : "name" },
+    { name: "count", type: "int64" },
+  ],
+};
+
+function featureColumn({ name, kind }: Feature): ExpectedColumn {
+  return { name, type: kind === "bag" || kind === "text" ? kind : "int32" };
+}
