@@ -1,0 +1,21 @@
+const longestShown = 40; // characters
+
+/** A value of a raw file as an error message shows it: short, on one line, and never walked into. */
+export function shown(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "a list";
+  switch (typeof value) {
+    case "string": {
+      const short = value.length > longestShown ? `${value.slice(0, longestShown)}…` : value;
+      return JSON.stringify(short);
+    }
+    case "object":
+      return "an object";
+    case "function":
+      return "a function";
+    case "symbol":
+      return "a symbol";
+    default:
+      return String(value);
+  }
+}
