@@ -69,13 +69,14 @@ interface Native {
   unmapFile(buffer: ArrayBuffer): void;
 }
 
-function load(): Native {
+function load(): { native: Native; nativePath: string } {
   const require = createRequire(import.meta.url);
   const root = dirname(dirname(fileURLToPath(import.meta.url)));
   const override = process.env.USER_LLM_NATIVE;
   try {
-    if (override) return require(override) as Native;
-    return (require("node-gyp-build") as (folder: string) => Native)(root);
+    const nativePath =
+      override || (require("node-gyp-build") as { path(folder: string): string }).path(root);
+    return { native: require(nativePath) as Native, nativePath };
   } catch (cause) {
     const report = process.report?.getReport() as
       | { header?: { glibcVersionRuntime?: string } }
@@ -95,7 +96,8 @@ function load(): Native {
   }
 }
 
-export const native: Native = load();
+/** The addon, and the file it was loaded from. */
+export const { native, nativePath } = load();
 
 /** The error behind a negative result; `ErrorKind` of native/core/error.h. */
 export function nativeError(kind: number): UserLlmError {

@@ -19,7 +19,15 @@ export {
 } from "./memory.js";
 export { type OpProfile, profile, profileTable } from "./profile.js";
 export * from "./safetensors/index.js";
-export { type CpuInfo, cpuInfo, measurePeak, Pacer, type Peak, synchronize } from "./stream.js";
+export {
+  type CpuInfo,
+  cpuInfo,
+  libraryFile,
+  measurePeak,
+  Pacer,
+  type Peak,
+  synchronize,
+} from "./stream.js";
 export {
   type Device,
   type NestedNumbers,

@@ -1,4 +1,4 @@
-import { native } from "../native.js";
+import { native, nativePath } from "../native.js";
 
 /** Resolves once everything computed so far is done. */
 export const synchronize = (): Promise<void> => native.fence();
@@ -50,6 +50,9 @@ export function cpuInfo(): CpuInfo {
   const { threads, isa, bfloat16 } = native.info();
   return { threads, isa, bfloat16 };
 }
+
+/** The file of the native library that is loaded; `USER_LLM_NATIVE` names another. */
+export const libraryFile: string = nativePath;
 
 /** What the machine can do, on all threads. */
 export interface Peak {
