@@ -1,0 +1,136 @@
+import { readFile, stat } from "node:fs/promises";
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type ParsedNode,
+  parseDocument,
+  visit,
+} from "yaml";
+import { ConfigError } from "../errors.js";
+import { type ConfigPath, isConfigObject, keyFault } from "./keys.js";
+import type { Layer } from "./layer.js";
+
+const mostBytes = 1_000_000;
+/** Of all aliases (`*name`) together, in nodes: enough for sharing, too little for a bomb. */
+const mostAliases = 100;
+
+/** Reads a configuration file: YAML 1.2, or JSON, which is a part of it. */
+export async function readConfigFile(file: string): Promise<Layer> {
+  const { size } = await stat(file).catch((cause: NodeJS.ErrnoException) => {
+    throw new ConfigError(`${file}: cannot be read (${cause.code})`, { cause });
+  });
+  if (size > mostBytes) {
+    throw new ConfigError(`${file}: a configuration has at most ${mostBytes} bytes, got ${size}`);
+  }
+  const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
+    throw new ConfigError(`${file}: cannot be read (${cause.code})`, { cause });
+  });
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new ConfigError(`${file}: is not UTF-8`, { cause });
+  }
+  return parseConfig(text, file);
+}
+
+/**
+ * A configuration from YAML.
+ *
+ * @param name of the file, for messages
+ * @throws ConfigError with line and column
+ */
+export function parseConfig(text: string, name: string): Layer {
+  const lines = new LineCounter();
+  const document = parseSafely(text, name, lines);
+  const value = toPlain(document, name) ?? {};
+  if (!isConfigObject(value)) {
+    throw new ConfigError(`${name}: expected a mapping of options`);
+  }
+  return {
+    value,
+    where: (path) => {
+      const node = nodeAt(document, path);
+      return node?.range ? place(name, lines, node.range[0]) : name;
+    },
+  };
+}
+
+/** A single value as `--set` and environment variables write it: a YAML scalar, or a list or mapping in one line. */
+export function parseValue(text: string, name: string): unknown {
+  return toPlain(parseSafely(text, name, new LineCounter()), name);
+}
+
+function parseSafely(text: string, name: string, lines: LineCounter): Document.Parsed {
+  const options = { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: false };
+  let document: Document.Parsed;
+  try {
+    document = parseDocument(text, options);
+    for (const { message, pos } of [...document.errors, ...document.warnings]) {
+      throw new ConfigError(`${place(name, lines, pos[0])}: ${sentence(message)}`);
+    }
+    visit(document, {
+      Pair(_, { key }) {
+        const fault = keyFault(isScalar(key) ? key.value : key);
+        if (fault === undefined) return;
+        const start = isNode(key) ? key.range?.[0] : undefined;
+        throw new ConfigError(
+          `${start === undefined ? name : place(name, lines, start)}: ${fault}`,
+        );
+      },
+    });
+  } catch (error) {
+    throw tooDeep(error, name);
+  }
+  return document;
+}
+
+function toPlain(document: Document.Parsed, name: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: mostAliases });
+  } catch (error) {
+    if (!(error instanceof ReferenceError)) throw tooDeep(error, name);
+    throw new ConfigError(`${name}: too many aliases (*name)`, { cause: error });
+  }
+}
+
+/** The parser is recursive, and so a text of brackets exhausts the stack. */
+const tooDeep = (error: unknown, name: string): unknown =>
+  error instanceof RangeError
+    ? new ConfigError(`${name}: is nested too deeply`, { cause: error })
+    : error;
+
+function place(name: string, lines: LineCounter, offset: number): string {
+  const { line, col } = lines.linePos(offset);
+  return `${name}, line ${line}, column ${col}`;
+}
+
+/** The node at a path; the innermost one on the way where the path leads out of the file. */
+function nodeAt(document: Document.Parsed, path: ConfigPath): ParsedNode | null {
+  let node = document.contents;
+  for (const key of path) {
+    const parent: unknown = isAlias(node) ? node.resolve(document) : node;
+    if (isMap<ParsedNode, ParsedNode | null>(parent)) {
+      const pair = parent.items.find((item) => isScalar(item.key) && item.key.value === key);
+      if (pair === undefined) return node;
+      // The key of an option that takes several lines is where people look for it.
+      node = pair.value === null || isMap(pair.value) ? pair.key : pair.value;
+      if (key !== path.at(-1)) node = pair.value ?? pair.key;
+    } else if (isSeq<ParsedNode>(parent) && typeof key === "number" && parent.items[key]) {
+      node = parent.items[key];
+    } else return node;
+  }
+  return node;
+}
+
+/** The parser's messages have several lines and end with a colon or a full stop. */
+const sentence = (message: string): string =>
+  message
+    .split("\n", 1)[0]!
+    .replace(/[.:]$/, "")
+    .replace(/^./, (letter) => letter.toLowerCase());
