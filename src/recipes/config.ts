@@ -1,0 +1,24 @@
+/** The whole configuration: its sections, each declared beside what it configures. */
+import { z } from "zod";
+import { dataConfig } from "../data/config.js";
+
+export const configSchema = z
+  .strictObject({
+    seed: z
+      .int()
+      .min(0)
+      .max(2 ** 32 - 1)
+      .default(0)
+      .meta({
+        description: "What every random choice starts from.",
+        "x-env": "USER_LLM_SEED",
+      }),
+    data: dataConfig
+      .prefault({})
+      .describe("Raw data, the prepared folder, and how it is cut and fed."),
+  })
+  .meta({
+    title: "Configuration of user-llm",
+  });
+
+export type Config = z.output<typeof configSchema>;
