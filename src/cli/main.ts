@@ -1,19 +1,16 @@
 #!/usr/bin/env node
-import { readFileSync } from "node:fs";
-import { Command } from "commander";
-import { addBuildCommand } from "./build.js";
+import { describeFailure } from "./failure.js";
+import { processHost } from "./host.js";
+import { main } from "./program.js";
 
-interface Manifest {
-  version: string;
-  description: string;
-}
-const manifestFile = new URL("../../package.json", import.meta.url);
-const { version, description } = JSON.parse(readFileSync(manifestFile, "utf8")) as Manifest;
+// A closed pipe is seen by whoever writes; as an event it would end the process with a stack trace.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
-// Exit code 2 is a usage error; commander's own choice would be 1.
-const program = new Command("user-llm")
-  .description(description)
-  .version(version)
-  .exitOverride((stop) => process.exit(stop.exitCode === 0 ? 0 : 2));
-addBuildCommand(program);
-await program.parseAsync();
+process.on("uncaughtException", (error) => {
+  const { name, message, exitCode } = describeFailure(error);
+  process.stderr.write(`${name}: ${message}\n`);
+  if (process.env.USER_LLM_DEBUG === "1") console.error(error);
+  process.exit(exitCode);
+});
+
+process.exitCode = await main(process.argv.slice(2), processHost);

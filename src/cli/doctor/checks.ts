@@ -1,0 +1,33 @@
+import type { Host } from "../host.js";
+import type { Check } from "./check.js";
+import { checkAddon } from "./check-addon.js";
+import {
+  checkCuda,
+  checkDisk,
+  checkMemory,
+  checkNode,
+  checkPackage,
+  checkPlatform,
+} from "./check-machine.js";
+import { checkDuckDB, checkParquet } from "./check-packages.js";
+
+export interface CheckOptions {
+  readonly env: Host["env"];
+  /** Whether to measure the processor. */
+  readonly measure: boolean;
+}
+
+/** All checks; none of them throws. */
+export async function runChecks({ env, measure }: CheckOptions): Promise<Check[]> {
+  return [
+    checkPackage(),
+    checkNode(),
+    checkPlatform(),
+    await checkAddon(measure),
+    checkMemory(),
+    await checkDisk(env),
+    await checkDuckDB(),
+    await checkParquet(),
+    await checkCuda(),
+  ];
+}

@@ -1,0 +1,95 @@
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "@commander-js/extra-typings";
+import { UsageError } from "../errors.js";
+import { Cli, fail, reporterFor } from "./action.js";
+import { addBuildCommand } from "./build.js";
+import { addConfigCommand } from "./config.js";
+import { addDataCommand } from "./data.js";
+import { addDoctorCommand } from "./doctor.js";
+import { exitCodes } from "./exit-code.js";
+import { addCommonOptions, examples } from "./help.js";
+import type { Host } from "./host.js";
+import { type ProgressMode, progressModes } from "./progress/reporter.js";
+
+interface Package {
+  version: string;
+  description: string;
+}
+
+/**
+ * Runs a command line and gives its exit code. Nothing is written but on the host's streams.
+ *
+ * @param args without Node and the script
+ */
+export async function main(args: readonly string[], host: Host): Promise<number> {
+  const cli = new Cli(host);
+  const options = glance(args);
+  try {
+    await createProgram(cli, options.color).parseAsync(args, { from: "user" });
+    return cli.exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.ok; // --help, --version
+    const told = isBareGroup(error) && !options.json; // Its help was shown in place of an error.
+    if (told) return exitCodes.usage;
+    return fail(host, reporterFor(host, options), usageError(error), options.json);
+  }
+}
+
+/** All commands. What they need is loaded by their actions, so that `--help` is quick and works without the addon. */
+export function createProgram(cli: Cli, colour = true): Command {
+  const { version, description } = JSON.parse(
+    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+  ) as Package;
+  const program = new Command("user-llm")
+    .description(description)
+    .version(version, "-V, --version", "print the version")
+    .helpOption("-h, --help", "show this help")
+    .helpCommand("help [command]", "show the help of a command")
+    .exitOverride();
+  addCommonOptions(program, cli.host, colour);
+  program.addHelpText(
+    "after",
+    examples(
+      "user-llm doctor",
+      "user-llm data prepare --source movielens --input ml-latest-small --out prepared/ml-small",
+      "user-llm help config check",
+    ),
+  );
+  addDataCommand(program, cli);
+  addConfigCommand(program, cli);
+  addDoctorCommand(program, cli);
+  addBuildCommand(program, cli);
+  return program;
+}
+
+/** The common options as far as an error before or during parsing needs them. */
+function glance(args: readonly string[]): {
+  json: boolean;
+  color: boolean;
+  progress: ProgressMode | undefined;
+} {
+  const end = args.indexOf("--");
+  const flags = end < 0 ? args : args.slice(0, end);
+  const mode = flags.find((flag) => flag.startsWith("--progress="))?.slice("--progress=".length);
+  const next = flags[flags.indexOf("--progress") + 1];
+  return {
+    json: flags.includes("--json"),
+    color: !flags.includes("--no-color"),
+    progress: progressModes.find((name) => name === (mode ?? next)),
+  };
+}
+
+/** `user-llm` or `user-llm data` without a command. */
+const isBareGroup = (error: unknown): boolean =>
+  error instanceof CommanderError && error.code === "commander.help";
+
+/** Commander's `error: unknown option '--jsn'\n(Did you mean --json?)` in our words. */
+function usageError(error: unknown): unknown {
+  if (!(error instanceof CommanderError)) return error;
+  if (isBareGroup(error)) return new UsageError("a command is missing");
+  const message = error.message
+    .replace(/^error: /, "")
+    .replace(/\.?\s*\((?:Did you mean )(.*?)\?\)/s, "; did you mean $1?")
+    .replaceAll("'", '"');
+  return new UsageError(message);
+}
