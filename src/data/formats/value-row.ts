@@ -91,7 +91,13 @@ export class ValueRow implements Row {
   }
 
   #get(column: number): unknown {
-    return this.columns[column]!.get(this.at);
+    const from = this.columns[column]!;
+    try {
+      return from.get(this.at);
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      throw new RowError(this.file, this.line, from.name, error.message);
+    }
   }
 }
 

@@ -15,7 +15,7 @@ export function lenient(): ReaderOptions & { errors: RowError[] } {
 }
 
 type Accessor = (row: Row, column: number) => unknown;
-type Read = "text" | "number" | "moment" | "value" | Accessor;
+export type Read = "text" | "number" | "moment" | "value" | Accessor;
 
 /** Every row, with each column read as told. Closes the reader. */
 export async function drain(

@@ -1,0 +1,270 @@
+import { type FileHandle, open } from "node:fs/promises";
+import { basename } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import type * as Arrow from "apache-arrow";
+import { DataError } from "../../errors.js";
+import { type ArrowChunk, type ArrowType, arrowColumn, canRead } from "./arrow-column.js";
+import { hashFile } from "./hash-file.js";
+import { decompressLz4Frame } from "./lz4-frame.js";
+import type { ReaderOptions, Row, RowReader } from "./row.js";
+import { ValueRow } from "./value-row.js";
+
+/** What a table must look like: apache-arrow's do, of whatever version (7 or later). */
+export interface ArrowTable {
+  readonly schema: {
+    readonly fields: readonly { readonly name: string; readonly type: unknown }[];
+  };
+  readonly batches: readonly ArrowBatch[];
+}
+
+interface ArrowBatch {
+  readonly numRows: number;
+  readonly data: { readonly children: readonly unknown[] };
+}
+
+/** A table; the bytes of an IPC file or stream; or the path of such a file (`.arrow`, `.feather`). */
+export type ArrowData = ArrowTable | Uint8Array | ArrayBuffer | string;
+
+export interface ArrowOptions extends ReaderOptions {
+  /** For messages. Default: the file's name, or `table`. */
+  name?: string | undefined;
+  /** Other names of a column. The first that the table has is read. */
+  aliases?: Readonly<Record<string, readonly string[]>> | undefined;
+}
+
+const blockRows = 8192;
+
+/**
+ * Reads Arrow by columns, a record batch at a time: texts, numbers, booleans, dictionaries of these, and lists for bags.
+ * Timestamps and dates give milliseconds, whatever their unit. The IPC forms may be compressed.
+ *
+ * @throws DataError when the data are not Arrow, or damaged
+ */
+export async function openArrow(data: ArrowData, options: ArrowOptions): Promise<RowReader> {
+  if (typeof data === "string") return openFile(data, options);
+  const name = options.name ?? "table";
+  if (isTable(data)) return new ArrowReader(name, data, options);
+  if (!ArrayBuffer.isView(data) && !(data instanceof ArrayBuffer)) {
+    throw new DataError(`${name}: expected an Arrow table, the bytes of one, or a path`);
+  }
+  const bytes = data instanceof ArrayBuffer ? new Uint8Array(data) : data;
+  return opened(name, async () => {
+    await checkEnds(bytes.length, (start, length) => bytes.subarray(start, start + length));
+    const ipc = (await ipcReaders()).from(bytes).open();
+    return new ArrowReader(name, { schema: schemaOf(ipc), batches: ipc }, options);
+  });
+}
+
+async function openFile(path: string, options: ArrowOptions): Promise<RowReader> {
+  const name = options.name ?? basename(path);
+  const handle = await opened(name, () => open(path));
+  try {
+    return await opened(name, async () => {
+      const { size } = await handle.stat();
+      const file: ArrowFile = { path, handle, size, bytesRead: 0 };
+      await checkEnds(size, async (position, length) => {
+        const { buffer } = await handle.read(Buffer.alloc(length), 0, length, position);
+        return buffer;
+      });
+      const ipc = await (await (await ipcReaders()).from(counting(file))).open();
+      return new ArrowReader(name, { schema: schemaOf(ipc), batches: ipc }, options, file);
+    });
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+const magic = "ARROW1";
+
+/** A file (not a stream) has the same mark at its start and at its end; one that was cut off lacks the latter. */
+async function checkEnds(
+  size: number,
+  at: (position: number, length: number) => Uint8Array | Promise<Uint8Array>,
+): Promise<void> {
+  if (size === 0) throw new DataError("it is empty");
+  const marked = async (position: number) =>
+    size >= magic.length &&
+    Buffer.from(await at(position, magic.length)).toString("latin1") === magic;
+  if ((await marked(0)) && !(await marked(size - magic.length))) {
+    throw new DataError("it has no end; the file is cut off");
+  }
+}
+
+/** The file as apache-arrow reads it, which is in the order it likes. */
+function counting(file: ArrowFile): FileHandle {
+  const { handle } = file;
+  const read = async (buffer: Uint8Array, offset: number, length: number, position: number) => {
+    const result = await handle.read(buffer, offset, length, position);
+    file.bytesRead = Math.min(file.size, file.bytesRead + result.bytesRead);
+    return result;
+  };
+  const counted = { fd: handle.fd, stat: () => handle.stat(), read, close: async () => {} };
+  return counted as unknown as FileHandle;
+}
+
+async function ipcReaders(): Promise<typeof Arrow.RecordBatchReader> {
+  const { compressionRegistry, CompressionType, RecordBatchReader } = await import("apache-arrow");
+  if (compressionRegistry.get(CompressionType.LZ4_FRAME) === null) {
+    compressionRegistry.set(CompressionType.LZ4_FRAME, { decode: decompressLz4Frame });
+  }
+  if (compressionRegistry.get(CompressionType.ZSTD) === null) {
+    const { decompressZstd } = await import("hyparquet-compressors");
+    compressionRegistry.set(CompressionType.ZSTD, { decode: (bytes) => decompressZstd(bytes) });
+  }
+  return RecordBatchReader;
+}
+
+function schemaOf(ipc: { readonly schema?: Arrow.Schema }): Arrow.Schema {
+  if (ipc.schema === undefined) throw new DataError("there is no Arrow schema in it");
+  return ipc.schema;
+}
+
+interface ArrowFile {
+  readonly path: string;
+  readonly handle: FileHandle;
+  readonly size: number;
+  bytesRead: number;
+}
+
+interface ArrowStream {
+  readonly schema: ArrowTable["schema"];
+  readonly batches: Iterable<ArrowBatch> | AsyncIterable<ArrowBatch>;
+}
+
+class ArrowReader implements RowReader {
+  readonly #table: ArrowStream;
+  readonly #options: ArrowOptions;
+  readonly #file: ArrowFile | undefined;
+  /** Places of the columns that were asked for. */
+  readonly #asked: number[] = [];
+  #closed = false;
+  #sha256: string | undefined;
+
+  constructor(
+    readonly name: string,
+    table: ArrowStream,
+    options: ArrowOptions,
+    file?: ArrowFile,
+  ) {
+    this.#table = table;
+    this.#options = options;
+    this.#file = file;
+  }
+
+  get bytes(): number | undefined {
+    return this.#file?.size;
+  }
+
+  get bytesRead(): number {
+    return this.#file?.bytesRead ?? 0;
+  }
+
+  column(name: string | number): number {
+    const { fields } = this.#table.schema;
+    const names = [String(name), ...(this.#options.aliases?.[name] ?? [])];
+    const wanted = names.find((one) => fields.some((field) => field.name === one));
+    if (wanted === undefined) throw this.#noColumn(names);
+    const places = [...fields.keys()].filter((i) => fields[i]!.name === wanted);
+    if (places.length > 1) {
+      throw new DataError(`${this.name}: ${places.length} columns are named "${wanted}"`);
+    }
+    const [place = 0] = places;
+    const type = fields[place]!.type as ArrowType;
+    if (!canRead(type)) {
+      throw new DataError(
+        `${this.name}: column "${wanted}" is of type ${type}; texts, numbers, timestamps and lists of those are read, a row an event`,
+      );
+    }
+    return this.#asked.push(place) - 1;
+  }
+
+  async *rows(): AsyncGenerator<Iterable<Row>> {
+    const { fields } = this.#table.schema;
+    let before = 0;
+    for await (const batch of readable(this.name, this.#table.batches)) {
+      const columns = this.#asked.map((place) =>
+        within(this.name, () =>
+          arrowColumn(fields[place]!.name, batch.data.children[place] as ArrowChunk),
+        ),
+      );
+      const row = new ValueRow(this.name, columns);
+      for (let start = 0; start < batch.numRows; start += blockRows) {
+        this.#options.signal?.throwIfAborted();
+        const end = Math.min(start + blockRows, batch.numRows);
+        yield walk(row, start, end, before);
+        await setImmediate(); // columns in memory have nothing to wait for, and others want the event loop
+      }
+      before += batch.numRows;
+    }
+    if (this.#file === undefined) return;
+    this.#sha256 = await hashFile(this.#file.path, this.#options.signal);
+    this.#file.bytesRead = this.#file.size;
+  }
+
+  sha256(): string | undefined {
+    return this.#sha256;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#file?.handle.close();
+  }
+
+  #noColumn(names: readonly string[]): DataError {
+    const wanted = names.map((name) => `"${name}"`).join(" or ");
+    const has = this.#table.schema.fields.map(({ name }) => `"${name}"`).join(", ");
+    return new DataError(`${this.name}: there is no column ${wanted}; there are ${has || "none"}`);
+  }
+}
+
+function* walk(row: ValueRow, start: number, end: number, before: number): Generator<Row> {
+  for (let i = start; i < end; i++) {
+    row.at = i;
+    row.line = before + i + 1;
+    yield row;
+  }
+}
+
+/** What the iteration throws, as a fault of the data. */
+async function* readable<T>(
+  name: string,
+  values: Iterable<T> | AsyncIterable<T>,
+): AsyncGenerator<T> {
+  const iterator =
+    Symbol.asyncIterator in values ? values[Symbol.asyncIterator]() : values[Symbol.iterator]();
+  for (;;) {
+    const { done, value } = await opened(name, async () => iterator.next());
+    if (done === true) return;
+    yield value;
+  }
+}
+
+async function opened<T>(name: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    throw unreadable(name, error);
+  }
+}
+
+function within<T>(name: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    throw unreadable(name, error);
+  }
+}
+
+function unreadable(name: string, cause: unknown): DataError {
+  if ((cause as NodeJS.ErrnoException).code === "ENOENT") {
+    return new DataError(`${name}: there is no such file`, { cause });
+  }
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return new DataError(`${name}: cannot be read as Arrow: ${message}`, { cause });
+}
+
+function isTable(data: ArrowData): data is ArrowTable {
+  return typeof data === "object" && "schema" in data && "batches" in data;
+}
