@@ -1,7 +1,8 @@
 import { setImmediate } from "node:timers/promises";
 import { DataError, RowError } from "../../errors.js";
 import type { ReaderOptions, Row, RowReader } from "./row.js";
-import { shown, type ValueColumn, ValueRow } from "./value-row.js";
+import { shown } from "./shown.js";
+import { type ValueColumn, ValueRow } from "./value-row.js";
 
 /** Plain objects, each an event, or each a user with all of theirs: `{ userId, events: [{ item, time }, ...] }`. */
 export type Rows = Iterable<object> | AsyncIterable<object>;

@@ -1,7 +1,9 @@
 import { DataError, RowError } from "../../errors.js";
 import type { Dictionary } from "../dictionary.js";
 import { missingIndex } from "../feature.js";
+import { parseDecimal } from "./decimal.js";
 import type { Row } from "./row.js";
+import { shown } from "./shown.js";
 
 /** What a `Date` can hold. */
 const latestMoment = 8.64e15; // ms
@@ -36,9 +38,13 @@ export class ValueRow implements Row {
     if (value === undefined || value === null) return undefined;
     const moment = this.moment(column);
     if (moment !== undefined) return new Date(moment).toISOString();
-    if (typeof value === "number" && Number.isFinite(value)) return String(value);
     if (typeof value === "bigint" || typeof value === "boolean") return String(value);
-    throw this.error(column, "expected a text");
+    if (typeof value !== "number" || !Number.isFinite(value)) {
+      throw this.error(column, "expected a text");
+    }
+    // A larger one may not be what was written: two ids may have become one.
+    if (!Number.isInteger(value) || Number.isSafeInteger(value)) return String(value);
+    throw this.error(column, "expected a number within ±2^53, a bigint or a text");
   }
 
   number(column: number): number | undefined {
@@ -52,7 +58,7 @@ export class ValueRow implements Row {
       if (Number.isSafeInteger(number)) return number;
       throw this.error(column, "expected a whole number within ±2^53");
     } else if (typeof value === "string") {
-      const number = numberOf(value);
+      const number = parseDecimal(value);
       if (number !== undefined) return number;
     } else if (value instanceof Date) {
       return this.moment(column);
@@ -87,7 +93,9 @@ export class ValueRow implements Row {
 
   error(column: number, rule: string): RowError {
     const { name } = this.columns[column]!;
-    return new RowError(this.file, this.line, name, rule, shown(this.#get(column)));
+    const value = this.#get(column);
+    const got = value === undefined ? "nothing" : shown(value);
+    return new RowError(this.file, this.line, name, rule, got);
   }
 
   #get(column: number): unknown {
@@ -98,34 +106,5 @@ export class ValueRow implements Row {
       if (!(error instanceof DataError)) throw error;
       throw new RowError(this.file, this.line, from.name, error.message);
     }
-  }
-}
-
-const written = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
-
-/** The number that a text spells in full; undefined if it spells none, or one too large. */
-export function numberOf(text: string): number | undefined {
-  if (!written.test(text)) return undefined;
-  const number = Number(text);
-  return Number.isFinite(number) ? number : undefined;
-}
-
-const longestShown = 60; // characters
-
-/** A value as a message quotes it. */
-export function shown(value: unknown): string {
-  const text = spelled(value);
-  return text.length > longestShown ? `${text.slice(0, longestShown - 1)}…` : text;
-}
-
-function spelled(value: unknown): string {
-  if (value instanceof Date || typeof value === "bigint" || typeof value === "number") {
-    return String(value);
-  }
-  if (typeof value === "string") return JSON.stringify(value.slice(0, longestShown));
-  try {
-    return JSON.stringify(value) ?? String(value);
-  } catch {
-    return `an object that JSON cannot spell`;
   }
 }

@@ -11,7 +11,8 @@ import { drain, type Read, strict } from "../formats/drain.js";
 async function eventsOf({ events }: Source): Promise<unknown[]> {
   const { user, item, time } = events.mapping;
   const reader = await events.open(strict);
-  const columns: Record<string, Read> = { [user]: "text", [item]: "text" };
+  const columns: Record<string | number, Read> = {};
+  for (const name of [user, item]) columns[name] = "text";
   if (time !== undefined) {
     columns[time.column] = (row, column) => row.moment?.(column) ?? row.number(column);
   }
