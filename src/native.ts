@@ -33,6 +33,42 @@ export interface NativeProfileEntry {
   bytes: number;
 }
 
+/** A column that a loader gathers: `GatheredFeature` of native/data/gather.h. */
+export interface NativeFeature {
+  readonly name: string;
+  /** 0: the item itself, 1: of the event, 2: of the event's item. */
+  readonly source: 0 | 1 | 2;
+  readonly bag: boolean;
+  readonly size: number;
+  readonly longest: number;
+  readonly values?: Int32Array;
+  readonly offsets?: Int32Array;
+}
+
+/** `GatherSpec` and `Schedule` of native/data. Mapped columns are read where they are, others copied. */
+export interface NativeLoaderSpec {
+  readonly first: Float64Array;
+  readonly cumulative: Float64Array;
+  readonly starts: Float64Array;
+  readonly length: number;
+  readonly stride: number;
+  readonly items: Int32Array;
+  readonly itemCount: number;
+  readonly features: readonly NativeFeature[];
+  readonly ragged: boolean;
+  readonly targets: boolean;
+  readonly batchSize: number;
+  readonly prefetch: number;
+  readonly shuffle: boolean;
+  readonly seed: number;
+  readonly rank: number;
+  readonly world: number;
+  readonly share: number;
+  readonly epoch: number;
+  readonly position: number;
+  readonly endEpoch: number;
+}
+
 /**
  * The functions of `native/binding`. Those that return a number return a negative error kind on failure;
  * pass it to `nativeError`.
@@ -67,6 +103,14 @@ interface Native {
   /** The file's bytes, mapped; or the reason for which they cannot be. */
   mapFile(path: string): ArrayBuffer | string;
   unmapFile(buffer: ArrayBuffer): void;
+  /** Starts gathering ahead. Its number, or why not. */
+  loaderCreate(spec: NativeLoaderSpec): number | string;
+  /** The block of the next batch, undefined at the end, or why there is none. */
+  loaderNext(loader: number): Promise<ArrayBuffer | string | undefined> | string;
+  /** Gives back the block of a batch that has been read. */
+  loaderRecycle(loader: number, slot: number): void;
+  /** Ends it; who waits for a batch gets undefined. */
+  loaderClose(loader: number): void;
 }
 
 function load(): { native: Native; nativePath: string } {

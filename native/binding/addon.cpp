@@ -63,6 +63,7 @@ class Binding {
 
   // Environment cleanup: nothing of this environment runs afterwards.
   void close() {
+    data_.close();
     environment_.close();
     napi_release_threadsafe_function(wake_, napi_tsfn_abort);
   }
