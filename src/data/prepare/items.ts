@@ -76,7 +76,7 @@ function titleReader(
     typeof title === "object" ? title : { column: title, value: undefined };
   const column = reader.column(name);
   return (row) => {
-    const text = readText({ value }, row, column);
-    return text.trim() === "" ? undefined : text;
+    const text = readText({ value }, row, column).trim();
+    return text === "" ? undefined : text;
   };
 }

@@ -70,7 +70,7 @@ test("encodes events, each kind of feature in its own way", async (t) => {
 });
 
 const places: Fields[] = [
-  { id: "zoo", name: "Zoo", kinds: "animals|outside", price: 12 },
+  { id: "zoo", name: " Zoo\n", kinds: "animals|outside", price: 12 },
   { id: "attic", name: "Attic", kinds: "inside|dusty", price: 3 },
   { id: "park", name: " ", kinds: null, price: 0.5 },
   { id: "zoo", name: "Another zoo", kinds: "fences", price: 99 },
