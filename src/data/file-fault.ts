@@ -9,7 +9,7 @@ const meanings: Readonly<Record<string, string>> = {
   EMFILE: "too many files are open",
   ENOENT: "no such file or folder",
   ENOSPC: "no space is left on the disk",
-  ENOTDIR: "a part of the path is not a folder",
+  ENOTDIR: "it, or a folder above it, is a file",
   EPERM: "permission denied",
   EROFS: "the file system is read-only",
 };

@@ -113,7 +113,6 @@ async function checkPlace(
 ): Promise<"absent" | "empty" | "prepared"> {
   const names = await readdir(target).catch((error) => {
     if (isSystemError(error, "ENOENT")) return undefined;
-    if (isSystemError(error, "ENOTDIR")) throw new DataError(`${out} is a file; expected a folder`);
     throw error;
   });
   if (names === undefined) return "absent";
