@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { AliasTable } from "./alias-table.js";
 import type { SyntheticParameters } from "./options.js";
 import { RandomStream } from "./philox.js";
@@ -38,7 +39,7 @@ export interface Catalogue {
   readonly titles: readonly string[];
 }
 
-export function makeCatalogue(parameters: SyntheticParameters): Catalogue {
+export async function makeCatalogue(parameters: SyntheticParameters): Promise<Catalogue> {
   const { seed, items, genres, popularityExponent } = parameters;
   const random = new RandomStream(seed, purposes.catalogue);
   const genreShares = zipf(genres, genreExponent);
@@ -71,7 +72,7 @@ export function makeCatalogue(parameters: SyntheticParameters): Catalogue {
     quality,
     shelves,
     place,
-    titles: makeTitles(parameters, shelves),
+    titles: await makeTitles(parameters, shelves),
   };
 }
 
@@ -91,21 +92,26 @@ function permutation(count: number, random: RandomStream): Int32Array {
 }
 
 /** Titles shelf by shelf, so that a series stands together, and in order. */
-function makeTitles(
+async function makeTitles(
   { seed, items, collisionShare, otherScriptShare }: SyntheticParameters,
   shelves: readonly Int32Array[],
-): string[] {
+): Promise<string[]> {
   const random = new RandomStream(seed, purposes.titles);
   const titles = new Array<string>(items);
   const taken = new Set<string>();
   for (const shelf of shelves) {
+    await setImmediate(); // others want the event loop
     let series: { name: string; year: number; part: number } | undefined;
     for (const item of shelf) {
       if (series && series.part < sequels.length && random.unit() < seriesShare) {
         series.year += 1 + random.below(4);
       } else {
         const other = random.unit() < otherScriptShare;
-        series = { name: newName(random, taken, other), year: firstYear + random.below(years), part: 0 };
+        series = {
+          name: newName(random, taken, other),
+          year: firstYear + random.below(years),
+          part: 0,
+        };
       }
       titles[item] = `${series.name}${sequels[series.part++]} (${series.year})`;
     }

@@ -1,4 +1,3 @@
-import { AliasTable } from "./alias-table.js";
 import {
   followWeights,
   homeMoves,
@@ -9,11 +8,8 @@ import {
   ratingChances,
   ratingRow,
   type SyntheticModel,
-  appeals,
 } from "./model.js";
-import { longestHistory, type SyntheticParameters } from "./options.js";
 import { RandomStream } from "./philox.js";
-import { exp } from "./portable-math.js";
 import { purposes } from "./purposes.js";
 
 const firstSecond = 789_652_800; // 1995-01-09
@@ -41,10 +37,7 @@ export interface History {
 
 /** Makes the history of any user, in any order: users have nothing to do with each other. */
 export class Histories {
-  readonly lengths: Int32Array;
   readonly #model: SyntheticModel;
-  readonly #tables: readonly AliasTable[];
-  readonly #homes: AliasTable;
   readonly #random: RandomStream;
   readonly #clock: RandomStream;
   /** The last history that has each item, by number. */
@@ -55,19 +48,10 @@ export class Histories {
   constructor(model: SyntheticModel) {
     const { parameters, catalogue } = model;
     this.#model = model;
-    this.lengths = historyLengths(parameters);
-    this.#homes = new AliasTable(catalogue.genreShares);
-    this.#tables = Array.from(
-      { length: parameters.genres },
-      (_, taste) =>
-        new AliasTable(
-          catalogue.popularity.map((share, item) => share * appeals[match(catalogue, item, taste)]),
-        ),
-    );
     this.#random = new RandomStream(parameters.seed, purposes.tastes);
     this.#clock = new RandomStream(parameters.seed, purposes.times);
     this.#seenIn = new Uint32Array(catalogue.items);
-    const longest = this.lengths.reduce((most, length) => Math.max(most, length), 0);
+    const longest = model.lengths.reduce((most, length) => Math.max(most, length), 0);
     this.#history = {
       user: 0,
       length: 0,
@@ -83,7 +67,7 @@ export class Histories {
   of(user: number): History {
     const history = this.#history;
     history.user = user;
-    history.length = this.lengths[user]!;
+    history.length = this.#model.lengths[user]!;
     this.#live(history);
     this.#setTimes(history);
     return history;
@@ -91,22 +75,22 @@ export class Histories {
 
   #live(history: History): void {
     const random = this.#random;
-    const { catalogue } = this.#model;
+    const { catalogue, homeTable } = this.#model;
     const { genres, moodChange, homeChange } = this.#model.parameters;
     random.restart(history.user);
     this.#number++;
     history.lenience = random.draw(leniences);
-    let home = this.#homes.draw(random);
+    let home = homeTable.draw(random);
     let mood = home;
     for (let t = 0; t < history.length; t++) {
       if (t > 0 && random.unit() < homeChange)
         home =
-          random.unit() < homeMoves.neighbour ? neighbour(home, genres) : this.#homes.draw(random);
+          random.unit() < homeMoves.neighbour ? neighbour(home, genres) : homeTable.draw(random);
       if (t > 0 && random.unit() < moodChange) {
         const way = random.unit();
         if (way < moodMoves.home) mood = home;
         else if (way < moodMoves.home + moodMoves.neighbour) mood = neighbour(mood, genres);
-        else mood = this.#homes.draw(random);
+        else mood = homeTable.draw(random);
       }
       const item = this.#choose(history, t, mood);
       this.#seenIn[item] = this.#number;
@@ -130,7 +114,7 @@ export class Histories {
       if (next !== undefined) return next;
     }
     for (;;) {
-      const item = this.#tables[mood]!.draw(random);
+      const item = this.#model.tasteTables[mood]!.draw(random);
       if (!this.#seen(item)) return item;
     }
   }
@@ -167,42 +151,10 @@ export class Histories {
     for (let t = 0; t < length; t++) {
       if (t > 0 && clock.unit() >= tiedShare) {
         const pause = 1 << (12 + clock.below(9)); // 1 hour to 12 days, doubled at most
-        now += clock.unit() < sessionEnds ? pause + clock.below(pause) : 1 + clock.below(longestPause);
+        now +=
+          clock.unit() < sessionEnds ? pause + clock.below(pause) : 1 + clock.below(longestPause);
       }
       seconds[t] = now;
     }
   }
-}
-
-/**
- * Lengths that add up to `events`: at least `shortest`, and beyond it in proportion to log-normal numbers. Their normal
- * numbers are sums of twelve uniform ones, so that no length is beyond all measure.
- */
-export function historyLengths(parameters: SyntheticParameters): Int32Array {
-  const { users, events, shortest, lengthSpread, seed } = parameters;
-  const random = new RandomStream(seed, purposes.lengths);
-  const sizes = new Float64Array(users);
-  for (let user = 0; user < users; user++) {
-    let sum = -6;
-    for (let i = 0; i < 12; i++) sum += random.unit();
-    sizes[user] = exp(lengthSpread * sum);
-  }
-  const total = sizes.reduce((sum, size) => sum + size, 0);
-  const room = longestHistory(parameters) - shortest;
-  const lengths = new Int32Array(users).fill(shortest);
-  let wanted = 0;
-  let given = 0;
-  for (let user = 0; user < users; user++) {
-    wanted += ((events - users * shortest) * sizes[user]!) / total;
-    // What rounding and the longest history have left over goes to the next user.
-    const more = Math.max(0, Math.min(room, Math.floor(wanted) - given));
-    lengths[user]! += more;
-    given += more;
-  }
-  for (let user = 0, left = events - users * shortest - given; left > 0; user++) {
-    const more = Math.min(left, shortest + room - lengths[user]!);
-    lengths[user]! += more;
-    left -= more;
-  }
-  return lengths;
 }

@@ -1,5 +1,8 @@
+import { setImmediate } from "node:timers/promises";
+import { AliasTable } from "./alias-table.js";
 import { type Catalogue, makeCatalogue } from "./catalogue.js";
-import { type SyntheticParameters, type SyntheticOptions, resolveSynthetic } from "./options.js";
+import { historyLengths } from "./lengths.js";
+import { resolveSynthetic, type SyntheticOptions, type SyntheticParameters } from "./options.js";
 
 /**
  * The process that makes the events, as numbers. `docs/synthetic-data.md` has it as formulas.
@@ -10,8 +13,14 @@ import { type SyntheticParameters, type SyntheticOptions, resolveSynthetic } fro
 export interface SyntheticModel {
   readonly parameters: SyntheticParameters;
   readonly catalogue: Catalogue;
-  /** The sum of an item's popularity times its appeal over the catalogue, for each taste. */
+  /** Events of each user. */
+  readonly lengths: Int32Array;
+  /** Draws a home. */
+  readonly homeTable: AliasTable;
+  /** For each taste the sum over the catalogue of popularity times appeal. */
   readonly tasteTotals: Float64Array;
+  /** For each taste, draws an item. */
+  readonly tasteTables: readonly AliasTable[];
 }
 
 /** How much a taste multiplies popularity: genre absent, among the further genres, first genre. */
@@ -35,27 +44,53 @@ const ratingCentres = [3, 5, 6];
 /** Chances that it is 3 levels lower, ..., 3 levels higher; beyond the ends it is at the end. */
 const ratingNoise = [0.03, 0.1, 0.22, 0.3, 0.22, 0.1, 0.03];
 
-/** @throws ConfigError for an option that is out of range */
-export function syntheticModel(options: SyntheticOptions = {}): SyntheticModel {
+/**
+ * Makes the process from its options; the same ones give the same process on every machine.
+ *
+ * @throws ConfigError for an option that is out of range
+ */
+export async function syntheticModel(options: SyntheticOptions = {}): Promise<SyntheticModel> {
   const parameters = resolveSynthetic(options);
-  const catalogue = makeCatalogue(parameters);
+  const catalogue = await makeCatalogue(parameters);
   const tasteTotals = new Float64Array(parameters.genres);
-  for (let taste = 0; taste < tasteTotals.length; taste++) {
-    for (let item = 0; item < catalogue.items; item++)
-      tasteTotals[taste]! += catalogue.popularity[item]! * appeals[match(catalogue, item, taste)];
+  const tasteTables: AliasTable[] = [];
+  for (let taste = 0; taste < parameters.genres; taste++) {
+    const weights = catalogue.popularity.map(
+      (share, item) => share * appeals[match(catalogue, item, taste)],
+    );
+    tasteTotals[taste] = weights.reduce((sum, weight) => sum + weight, 0);
+    tasteTables.push(new AliasTable(weights));
+    await setImmediate(); // others want the event loop
   }
-  return { parameters, catalogue, tasteTotals };
+  return {
+    parameters,
+    catalogue,
+    lengths: await historyLengths(parameters),
+    homeTable: new AliasTable(catalogue.genreShares),
+    tasteTotals,
+    tasteTables,
+  };
 }
 
 /** 2: the item's first genre is the taste's; 1: another of its genres is; 0: none is. */
-export function match({ firstGenre, genreBits }: Catalogue, item: number, taste: number): 0 | 1 | 2 {
+export function match(
+  { firstGenre, genreBits }: Catalogue,
+  item: number,
+  taste: number,
+): 0 | 1 | 2 {
   if (firstGenre[item] === taste) return 2;
   return (genreBits[item]! >> taste) & 1 ? 1 : 0;
 }
 
 /** Share of the item among all, when a taste chooses and nothing has been seen. */
-export function tasteShare({ catalogue, tasteTotals }: SyntheticModel, item: number, taste: number): number {
-  return (catalogue.popularity[item]! * appeals[match(catalogue, item, taste)]) / tasteTotals[taste]!;
+export function tasteShare(
+  { catalogue, tasteTotals }: SyntheticModel,
+  item: number,
+  taste: number,
+): number {
+  return (
+    (catalogue.popularity[item]! * appeals[match(catalogue, item, taste)]) / tasteTotals[taste]!
+  );
 }
 
 /** The taste after this one on the ring of tastes. */

@@ -38,7 +38,9 @@ export interface SyntheticOptions {
 export type SyntheticPreset = "tiny" | "small" | "ml-1m" | "ml-20m";
 
 /** Every option, decided. */
-export type SyntheticParameters = { [Name in keyof SyntheticOptions]-?: NonNullable<SyntheticOptions[Name]> };
+export type SyntheticParameters = {
+  [Name in keyof SyntheticOptions]-?: NonNullable<SyntheticOptions[Name]>;
+};
 
 export const syntheticPresets: Readonly<
   Record<SyntheticPreset, { users: number; items: number; events: number }>
@@ -69,7 +71,9 @@ const defaults = {
 
 /** @throws ConfigError for a value that is out of range, or values that do not go together */
 export function resolveSynthetic(options: SyntheticOptions = {}): SyntheticParameters {
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const given = Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined),
+  );
   const { preset = "small" } = options;
   const sizes = syntheticPresets[preset];
   if (sizes === undefined)
@@ -78,13 +82,14 @@ export function resolveSynthetic(options: SyntheticOptions = {}): SyntheticParam
     );
   const users = options.users ?? sizes.users;
   const events = Math.round((users * sizes.events) / sizes.users);
-  const resolved: SyntheticParameters = { preset, ...defaults, ...sizes, events, ...given };
+  const base: SyntheticParameters = { preset, ...defaults, ...sizes, events };
   for (const name of Object.keys(given)) {
-    if (!(name in resolved && (name === "preset" || name in defaults || name in sizes)))
+    if (!(name in base))
       throw new ConfigError(
-        `synthetic: there is no option "${name}"; there are ${Object.keys(resolved).join(", ")}`,
+        `synthetic: there is no option "${name}"; there are ${Object.keys(base).join(", ")}`,
       );
   }
+  const resolved = { ...base, ...given };
   requireRanges(resolved);
   return resolved;
 }
@@ -119,17 +124,30 @@ function requireRanges(resolved: SyntheticParameters): void {
 }
 
 /** Most events of a user. */
-export const longestHistory = ({ items }: { items: number }): number => Math.floor(items * longestShare);
+export const longestHistory = ({ items }: { items: number }): number =>
+  Math.floor(items * longestShare);
 
 type NumberName = Exclude<keyof SyntheticParameters, "preset">;
 
-function requireWhole(values: SyntheticParameters, name: NumberName, least: number, most: number): void {
+function requireWhole(
+  values: SyntheticParameters,
+  name: NumberName,
+  least: number,
+  most: number,
+): void {
   if (!Number.isInteger(values[name]))
     throw new ConfigError(`synthetic: ${name} must be a whole number, got ${values[name]}`);
   requireRange(values, name, least, most);
 }
 
-function requireRange(values: SyntheticParameters, name: NumberName, least: number, most: number): void {
+function requireRange(
+  values: SyntheticParameters,
+  name: NumberName,
+  least: number,
+  most: number,
+): void {
   if (!(values[name] >= least && values[name] <= most))
-    throw new ConfigError(`synthetic: ${name} must be from ${least} to ${most}, got ${values[name]}`);
+    throw new ConfigError(
+      `synthetic: ${name} must be from ${least} to ${most}, got ${values[name]}`,
+    );
 }
