@@ -1,24 +1,16 @@
-import { randomBytes } from "node:crypto";
-import {
-  type FileHandle,
-  mkdir,
-  open,
-  readdir,
-  rename,
-  rm,
-  rmdir,
-  writeFile,
-} from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { UsageError } from "../../errors.js";
 import type { LongCall } from "../../progress.js";
+import { fileFault } from "../file-fault.js";
+import { partialFolder } from "../prepare/partial-folder.js";
+import { syncPath } from "../sync-path.js";
 import { type Catalogue, genresOf } from "./catalogue.js";
 import { CsvBlock, quoted } from "./csv-block.js";
 import { Histories, type History } from "./histories.js";
 import { type SyntheticModel, syntheticModel } from "./model.js";
 import type { SyntheticOptions } from "./options.js";
-import { describeSynthetic } from "./oracle.js";
+import { type DescribeSyntheticOptions, describeSynthetic } from "./oracle.js";
 
 export interface WriteSyntheticOptions extends SyntheticOptions, LongCall {
   /**
@@ -31,6 +23,7 @@ export interface WriteSyntheticOptions extends SyntheticOptions, LongCall {
   oracleUsers?: number | undefined;
 }
 
+const cardName = "synthetic.json";
 const blockBytes = 1 << 18;
 /** More than a row of ratings or an item can have. */
 const longestRow = 1 << 10;
@@ -42,7 +35,7 @@ const longestRow = 1 << 10;
  *
  * @param out a folder that does not exist yet, or an empty one
  * @throws ConfigError for an option that is out of range
- * @throws UsageError when `out` has something in it
+ * @throws DataError when `out` has something in it or cannot be written
  * @see docs/synthetic-data.md
  */
 export async function writeSynthetic(
@@ -51,29 +44,61 @@ export async function writeSynthetic(
 ): Promise<void> {
   const { onProgress, signal, rowOrder = "time", oracleUsers, ...chosen } = options;
   const model = await syntheticModel(chosen);
-  const place = resolve(out);
-  if ((await readdir(place).catch(() => [])).length > 0)
-    throw new UsageError(`writeSynthetic: ${out} is not empty`);
-  await mkdir(dirname(place), { recursive: true });
-  const partial = join(dirname(place), `.${basename(place)}.${randomBytes(6).toString("hex")}.tmp`);
-  await mkdir(partial);
+  const folder = await partialFolder(out);
   try {
-    await writeFileOf(join(partial, "movies.csv"), (file) => writeMovies(file, model.catalogue));
-    await writeFileOf(join(partial, "ratings.csv"), (file) =>
+    await writeNew(join(folder.data, "movies.csv"), (file) => writeMovies(file, model.catalogue));
+    await writeNew(join(folder.data, "ratings.csv"), (file) =>
       writeRatings(file, model, rowOrder, { onProgress, signal }),
     );
-    const card = await describeSynthetic(model, { users: oracleUsers, onProgress, signal });
-    await writeFileOf(join(partial, "synthetic.json"), (file) =>
-      writeFile(file, `${JSON.stringify(card, null, 2)}\n`),
-    );
-    await rmdir(place).catch(() => {});
-    await rename(partial, place);
-  } finally {
-    await rm(partial, { recursive: true, force: true });
+    await writeCard(folder.data, model, { users: oracleUsers, onProgress, signal });
+    await folder.commit();
+  } catch (error) {
+    await folder.abandon();
+    throw fileFault(error, out, "write");
   }
 }
 
-async function writeFileOf(path: string, body: (file: FileHandle) => Promise<void>): Promise<void> {
+/**
+ * Writes `synthetic.json` into a folder that `synthetic` was prepared to: the options, and what the best ranking scores.
+ *
+ *     await prepare(synthetic(options), folder);
+ *     await writeSyntheticCard(folder, options);
+ *
+ * @throws ConfigError for an option that is out of range
+ * @throws DataError when the file cannot be written
+ */
+export async function writeSyntheticCard(
+  folder: string,
+  options: Omit<WriteSyntheticOptions, "rowOrder"> = {},
+): Promise<void> {
+  const { onProgress, signal, oracleUsers, ...chosen } = options;
+  const model = await syntheticModel(chosen);
+  try {
+    await writeCard(folder, model, { users: oracleUsers, onProgress, signal });
+  } catch (error) {
+    throw fileFault(error, join(folder, cardName), "write");
+  }
+}
+
+async function writeCard(
+  folder: string,
+  model: SyntheticModel,
+  options: DescribeSyntheticOptions,
+): Promise<void> {
+  const card = await describeSynthetic(model, options);
+  const temporary = join(folder, `.${cardName}.tmp`);
+  await rm(temporary, { force: true }); // of a process that ended in the middle of this
+  try {
+    await writeNew(temporary, (file) => file.writeFile(`${JSON.stringify(card, null, 2)}\n`));
+    await rename(temporary, join(folder, cardName));
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncPath(folder);
+}
+
+async function writeNew(path: string, body: (file: FileHandle) => Promise<void>): Promise<void> {
   const file = await open(path, "wx");
   try {
     await body(file);
