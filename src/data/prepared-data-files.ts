@@ -5,8 +5,8 @@ import { DataError } from "../errors.js";
 import { type ArrowColumn, type ExpectedColumn, readArrowTable } from "./arrow-table.js";
 import type { Feature } from "./feature.js";
 import type { Manifest, PreparedFile } from "./manifest.js";
-import { mapFile } from "./map-file.js";
-import { parseManifest } from "./prepared-data-manifest.js";
+import { mapFile, unmapFile } from "./map-file.js";
+import { parseManifest, vocabularyFile } from "./prepared-data-manifest.js";
 
 const largestManifest = 64 * 2 ** 20; // bytes
 
@@ -25,12 +25,51 @@ export async function readManifest(folder: string): Promise<Manifest> {
   return parseManifest(path, await readFile(path, "utf8"));
 }
 
-/** Maps a file of the folder and finds its columns, touching no more than the metadata and the ends of offsets. */
-export async function openTable(
+/** A mapped file and the columns in it. */
+export interface PreparedTable {
+  readonly file: ArrayBuffer;
+  readonly columns: ReadonlyMap<string, ArrowColumn>;
+}
+
+/**
+ * Maps the files of a folder.
+ *
+ * @returns the tables by the names of their files
+ */
+export async function openTables(
+  folder: string,
+  { files, features, clock }: Manifest,
+): Promise<ReadonlyMap<string, PreparedTable>> {
+  const expected = new Map([
+    ["items.arrow", schemas.items(features)],
+    ["users.arrow", schemas.users()],
+    ["events.arrow", schemas.events(features, clock.kind)],
+  ]);
+  for (const feature of features) {
+    if (feature.kind !== "text")
+      expected.set(vocabularyFile(feature.name), schemas.vocabulary(feature));
+  }
+  const tables = new Map<string, PreparedTable>();
+  try {
+    for (const file of files)
+      tables.set(file.name, await openTable(folder, file, expected.get(file.name)!));
+  } catch (error) {
+    closeTables(tables);
+    throw error;
+  }
+  return tables;
+}
+
+export function closeTables(tables: ReadonlyMap<string, PreparedTable>): void {
+  for (const { file } of tables.values()) unmapFile(file);
+}
+
+/** Maps a file and finds its columns, touching no more than the metadata and the ends of offsets. */
+async function openTable(
   folder: string,
   { name, rows, bytes }: PreparedFile,
   expected: readonly ExpectedColumn[],
-): Promise<ReadonlyMap<string, ArrowColumn>> {
+): Promise<PreparedTable> {
   const path = join(folder, name);
   const checkSize = (found: number): void => {
     if (found === bytes) return;
@@ -41,8 +80,13 @@ export async function openTable(
   // Before mapping: a page that the file no longer has would end the process.
   checkSize(await regularFileSize(path, `${path}: the manifest names it, but it is not there`));
   const file = mapFile(path);
-  checkSize(file.byteLength);
-  return readArrowTable(path, file, rows, expected);
+  try {
+    checkSize(file.byteLength);
+    return { file, columns: readArrowTable(path, file, rows, expected) };
+  } catch (error) {
+    unmapFile(file);
+    throw error;
+  }
 }
 
 /** Bytes of a file that is neither a link, which may lead out of the folder, nor a pipe. */
@@ -57,7 +101,7 @@ async function regularFileSize(path: string, missing: string): Promise<number> {
 }
 
 /** The columns of each file, in their order. */
-export const schemas = {
+const schemas = {
   items: (features: readonly Feature[]): ExpectedColumn[] => [
     { name: "id", type: "name" },
     { name: "title", type: "name", nullable: true },

@@ -4,9 +4,15 @@ import { DataError, UsageError } from "../errors.js";
 import type { ArrowColumn, TextColumn } from "./arrow-table.js";
 import { Dictionary } from "./dictionary.js";
 import type { Feature } from "./feature.js";
-import type { Manifest, PreparedFile } from "./manifest.js";
-import { openTable, readManifest, schemas } from "./prepared-data-files.js";
+import type { Manifest } from "./manifest.js";
+import {
+  closeTables,
+  openTables,
+  type PreparedTable,
+  readManifest,
+} from "./prepared-data-files.js";
 import { vocabularyFile } from "./prepared-data-manifest.js";
+import { fromHalves, halvesOf } from "./row-blocks.js";
 
 /** Bags of a column: row i has `values[offsets[i] ... offsets[i + 1])`. */
 export interface Bags {
@@ -14,13 +20,7 @@ export interface Bags {
   readonly values: Int32Array;
 }
 
-interface Tables {
-  readonly items: ReadonlyMap<string, ArrowColumn>;
-  readonly users: ReadonlyMap<string, ArrowColumn>;
-  readonly events: ReadonlyMap<string, ArrowColumn>;
-  /** By feature. */
-  readonly vocabularies: ReadonlyMap<string, ReadonlyMap<string, ArrowColumn>>;
-}
+type Tables = ReadonlyMap<string, PreparedTable>;
 
 /**
  * A folder that `prepare` wrote, mapped into memory. Opening it costs the same for a thousand events as for twenty
@@ -34,7 +34,7 @@ export class PreparedData {
   readonly userOffsets: Float64Array;
   #tables: Tables | undefined;
   readonly #vocabularies = new Map<string, readonly string[] | Float64Array>();
-  readonly #rowsById = new Map<"users" | "items", Dictionary>();
+  readonly #rowsById = new Map<"users" | "items.arrow", Dictionary>();
 
   private constructor(
     readonly folder: string,
@@ -42,7 +42,7 @@ export class PreparedData {
     tables: Tables,
   ) {
     this.#tables = tables;
-    this.userOffsets = offsetsOf(folder, manifest, tables.users);
+    this.userOffsets = this.#offsets();
   }
 
   /**
@@ -50,23 +50,13 @@ export class PreparedData {
    */
   static async open(folder: string): Promise<PreparedData> {
     const manifest = await readManifest(folder);
-    const { features, clock } = manifest;
-    const files = new Map(manifest.files.map((file) => [file.name, file]));
-    const open = (name: string, expected: ReturnType<typeof schemas.users>) =>
-      openTable(folder, files.get(name) as PreparedFile, expected);
-
-    const vocabularies = new Map<string, ReadonlyMap<string, ArrowColumn>>();
-    for (const feature of features) {
-      if (feature.kind === "text") continue;
-      const { name } = feature;
-      vocabularies.set(name, await open(vocabularyFile(name), schemas.vocabulary(feature)));
+    const tables = await openTables(folder, manifest);
+    try {
+      return new PreparedData(folder, manifest, tables);
+    } catch (error) {
+      closeTables(tables);
+      throw error;
     }
-    return new PreparedData(folder, manifest, {
-      items: await open("items.arrow", schemas.items(features)),
-      users: await open("users.arrow", schemas.users()),
-      events: await open("events.arrow", schemas.events(features, clock.kind)),
-      vocabularies,
-    });
   }
 
   get users(): number {
@@ -104,74 +94,75 @@ export class PreparedData {
 
   /** An index for each event: of its item (`item`), or of its value of a single-valued feature; -1 where it has none. */
   column(name: string): Int32Array {
-    if (name === "item") return this.#int32("events", name);
+    if (name === "item") return this.#int32("events.arrow", name);
     this.#expect(name, "event", ["id", "categorical", "ordinal"]);
-    return this.#int32("events", name);
+    return this.#int32("events.arrow", name);
   }
 
   /** When each event happened, in milliseconds since 1970 or as positions; see `manifest.clock`. */
   times(): BigInt64Array {
-    return this.#int64("events", this.manifest.clock.kind);
+    return this.#int64("events.arrow", this.manifest.clock.kind);
   }
 
   /** The bags of a feature: a row for each event or each item, as the feature is of. */
   bag(name: string): Bags {
     const { of } = this.#expect(name, undefined, ["bag"]);
-    const column = this.#open()[`${of}s`].get(name);
-    if (column?.type !== "bag") throw this.#wrongColumn(name);
+    const column = this.columnOf(`${of}s.arrow`, name);
+    if (column.type !== "bag") throw this.#wrongColumn(name);
     return column;
   }
 
   /** An index for each item of its value of a single-valued feature; -1 where it has none. */
   itemColumn(name: string): Int32Array {
     this.#expect(name, "item", ["id", "categorical", "ordinal"]);
-    return this.#int32("items", name);
+    return this.#int32("items.arrow", name);
   }
 
   /** The text of an event or an item, as the feature is of; empty where there is none. */
   text(name: string, row: number): string {
     const { of } = this.#expect(name, undefined, ["text"]);
-    return this.#text(`${of}s`, name, row);
+    return this.#text(`${of}s.arrow`, name, row);
   }
 
   /** The item's name in the source. */
   itemId(item: number): string {
-    return this.#text("items", "id", item);
+    return this.#text("items.arrow", "id", item);
   }
 
   title(item: number): string | undefined {
-    const titles = this.#texts("items", "title");
-    const text = this.#text("items", "title", item);
+    const titles = this.#texts("items.arrow", "title");
+    const text = this.#text("items.arrow", "title", item);
     return titles.isNull(item) ? undefined : text;
   }
 
   /** The user's name in the source. */
   userId(user: number): string {
-    return this.#text("users", "id", user);
+    return this.#text("users.arrow", "id", user);
   }
 
   /** The user of that name. The first call reads all names. */
   findUser(id: string): number | undefined {
-    return this.#find("users", id);
+    return this.#find("users.arrow", id);
   }
 
   /** The item of that name. The first call reads all names. */
   findItem(id: string): number | undefined {
-    return this.#find("items", id);
+    return this.#find("items.arrow", id);
   }
 
   /** How many events each item has. */
   itemEvents(): BigInt64Array {
-    return this.#int64("items", "events");
+    return this.#int64("items.arrow", "events");
   }
 
   /** The values of a feature by their indices: numbers for an ordinal one, names for the others. */
   vocabulary(name: string): readonly string[] | Float64Array {
     const column = this.#vocabularyColumn(name, "value");
     if (column.type === "float64") return column.values;
+    if (column.type !== "name") throw this.#wrongColumn(name);
     let names = this.#vocabularies.get(name);
     if (names === undefined) {
-      const texts = textsOf(column);
+      const { texts } = column;
       names = Array.from({ length: texts.rows }, (_, row) => texts.text(row));
       this.#vocabularies.set(name, names);
     }
@@ -191,19 +182,15 @@ export class PreparedData {
    * @param file a file of the manifest
    */
   columnOf(file: string, name: string): ArrowColumn {
-    const { items, users, events, vocabularies } = this.#open();
-    const tables = new Map(
-      [...vocabularies].map(([feature, table]) => [vocabularyFile(feature), table]),
-    );
-    tables.set("items.arrow", items).set("users.arrow", users).set("events.arrow", events);
-    const column = tables.get(file)?.get(name);
+    const column = this.#open().get(file)?.columns.get(name);
     if (column === undefined)
       throw new UsageError(`${join(this.folder, file)} has no column "${name}"`);
     return column;
   }
 
-  /** Lets go of the files. Arrays that were handed out stay readable while they are referenced. */
+  /** Unmaps the files. Arrays that were handed out are empty from then on; loaders go on reading. */
   close(): void {
+    if (this.#tables !== undefined) closeTables(this.#tables);
     this.#tables = undefined;
     this.#vocabularies.clear();
     this.#rowsById.clear();
@@ -226,52 +213,47 @@ export class PreparedData {
     throw new UsageError(`"${name}" is a ${feature.kind} of ${feature.of}s, expected a ${wanted}`);
   }
 
-  #int32(table: "items" | "events", name: string): Int32Array {
-    const column = this.#open()[table].get(name);
-    if (column?.type !== "int32") throw this.#wrongColumn(name);
+  #int32(file: string, name: string): Int32Array {
+    const column = this.columnOf(file, name);
+    if (column.type !== "int32") throw this.#wrongColumn(name);
     return column.values;
   }
 
-  #int64(table: "items" | "events", name: string): BigInt64Array {
-    const column = this.#open()[table].get(name);
-    if (column?.type !== "int64" && column?.type !== "timestamp") throw this.#wrongColumn(name);
+  #int64(file: string, name: string): BigInt64Array {
+    const column = this.columnOf(file, name);
+    if (column.type !== "int64" && column.type !== "timestamp") throw this.#wrongColumn(name);
     return column.values;
   }
 
-  #texts(table: "items" | "users" | "events", name: string): TextColumn {
-    const column = this.#open()[table].get(name);
-    if (column === undefined) throw this.#wrongColumn(name);
-    return textsOf(column);
+  #texts(file: string, name: string): TextColumn {
+    const column = this.columnOf(file, name);
+    if (column.type !== "name" && column.type !== "text") throw this.#wrongColumn(name);
+    return column.texts;
   }
 
-  #text(table: "items" | "users" | "events", name: string, row: number): string {
-    const texts = this.#texts(table, name);
+  #text(file: string, name: string, row: number): string {
+    const texts = this.#texts(file, name);
     if (!(Number.isInteger(row) && row >= 0 && row < texts.rows)) {
-      throw new UsageError(`"${name}" of ${table}: row ${row} is not one of ${texts.rows}`);
+      throw new UsageError(`${file}, column "${name}": row ${row} is not one of ${texts.rows}`);
     }
     return texts.text(row);
   }
 
   #vocabularyColumn(name: string, column: "value" | "count"): ArrowColumn {
     this.#expect(name, undefined, ["id", "categorical", "ordinal", "bag"]);
-    const found = this.#open().vocabularies.get(name)?.get(column);
-    if (found === undefined) throw this.#wrongColumn(name);
-    return found;
+    return this.columnOf(vocabularyFile(name), column);
   }
 
-  #find(table: "users" | "items", id: string): number | undefined {
-    let rows = this.#rowsById.get(table);
+  #find(file: "users.arrow" | "items.arrow", id: string): number | undefined {
+    const names = this.#texts(file, "id");
+    let rows = this.#rowsById.get(file);
     if (rows === undefined) {
       rows = new Dictionary();
-      const { rows: count } = this.#texts(table, "id");
-      for (let row = 0; row < count; row++) {
-        if (rows.index(this.#text(table, "id", row)) !== row) {
-          throw new DataError(
-            `${join(this.folder, `${table}.arrow`)}, row ${row}: its id is there twice`,
-          );
-        }
+      for (let row = 0; row < names.rows; row++) {
+        if (rows.index(names.text(row)) === row) continue;
+        throw new DataError(`${join(this.folder, file)}, row ${row}: its id is there twice`);
       }
-      this.#rowsById.set(table, rows);
+      this.#rowsById.set(file, rows);
     }
     const row = rows.find(id);
     return row < 0 ? undefined : row;
@@ -281,39 +263,28 @@ export class PreparedData {
   #wrongColumn(name: string): DataError {
     return new DataError(`${this.folder}: column "${name}" is not of its feature's type`);
   }
-}
 
-function textsOf(column: ArrowColumn): TextColumn {
-  if (column.type !== "name" && column.type !== "text")
-    throw new TypeError("not a column of texts");
-  return column.texts;
-}
-
-/** Where users begin, from their lengths; the offsets of the file must be the same. */
-function offsetsOf(folder: string, { counts }: Manifest, users: Tables["users"]): Float64Array {
-  const path = join(folder, "users.arrow");
-  const lengths = users.get("length");
-  const stored = users.get("offset");
-  if (lengths?.type !== "int32" || stored?.type !== "int64")
-    throw new TypeError("users.arrow was not checked");
-  const { buffer, byteOffset } = stored.values;
-  const halves = new Uint32Array(buffer, byteOffset, 2 * counts.users);
-  const offsets = new Float64Array(counts.users + 1);
-  for (let user = 0; user < counts.users; user++) {
-    const offset = offsets[user]!;
-    const length = lengths.values[user]!;
-    const found = halves[2 * user]! + halves[2 * user + 1]! * 2 ** 32;
-    if (length < 0 || found !== offset) {
-      throw new DataError(
-        `${path}, row ${user}: its events are ${length} from ${found}, the user before ends at ${offset}`,
-      );
+  /** Where users begin, from their lengths; the offsets of the file must be the same. */
+  #offsets(): Float64Array {
+    const { users, events } = this;
+    const path = join(this.folder, "users.arrow");
+    const lengths = this.#int32("users.arrow", "length");
+    const stored = halvesOf(this.#int64("users.arrow", "offset"));
+    const offsets = new Float64Array(users + 1);
+    for (let user = 0; user < users; user++) {
+      const begin = offsets[user]!;
+      const length = lengths[user]!;
+      const found = fromHalves(stored, user);
+      if (length < 0 || found !== begin) {
+        throw new DataError(
+          `${path}, row ${user}: its events are ${length} from ${found}, the user before ends at ${begin}`,
+        );
+      }
+      offsets[user + 1] = begin + length;
     }
-    offsets[user + 1] = offset + length;
-  }
-  if (offsets[counts.users] !== counts.events) {
+    if (offsets[users] === events) return offsets;
     throw new DataError(
-      `${path}: its users have ${offsets[counts.users]} events, the manifest says ${counts.events}`,
+      `${path}: its users have ${offsets[users]} events, the manifest says ${events}`,
     );
   }
-  return offsets;
 }

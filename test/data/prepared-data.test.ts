@@ -126,8 +126,10 @@ test("data without events opens", async (t) => {
 
 test("closing ends the use", async (t) => {
   const data = await opened(t);
+  const items = data.column("item");
   data.close();
   data.close();
+  t.is(items.length, 0);
   const closed = { instanceOf: UsageError, message: /this prepared data was closed/ };
   t.throws(() => data.column("item"), closed);
   t.throws(() => data.times(), closed);
@@ -153,7 +155,10 @@ test("asking for what is not there is a UsageError", async (t) => {
   t.throws(() => data.bag("rating"), refused(/"rating" is a ordinal of events, expected a bag/));
   t.throws(() => data.vocabulary("review"), refused(/"review" is a text/));
   for (const row of [-1, 5, 0.5, Number.NaN]) {
-    t.throws(() => data.text("review", row), refused(/"review" of events: row .* is not one of 5/));
+    t.throws(
+      () => data.text("review", row),
+      refused(/events.arrow, column "review": row .* is not one of 5/),
+    );
   }
   t.throws(() => data.itemId(4), refused(/row 4 is not one of 4/));
 });
