@@ -34,7 +34,7 @@ export class PreparedData {
   readonly userOffsets: Float64Array;
   #tables: Tables | undefined;
   readonly #vocabularies = new Map<string, readonly string[] | Float64Array>();
-  readonly #rowsById = new Map<"users" | "items.arrow", Dictionary>();
+  readonly #rowsById = new Map<"users.arrow" | "items.arrow", Dictionary>();
 
   private constructor(
     readonly folder: string,
@@ -167,6 +167,13 @@ export class PreparedData {
       this.#vocabularies.set(name, names);
     }
     return names;
+  }
+
+  /** One value of a feature, by its index. */
+  value(name: string, index: number): string | number {
+    const column = this.#vocabularyColumn(name, "value");
+    if (column.type === "float64") return column.values[index]!;
+    return this.#text(vocabularyFile(name), "value", index);
   }
 
   /** How many events have each value of a feature. */

@@ -1,23 +1,25 @@
 import { setImmediate } from "node:timers/promises";
 import type { LongCall } from "../progress.js";
 
-/** Rows between two breaths: some milliseconds of work. */
-const blockRows = 1 << 18;
+/** Rows between two breaths, where a row is a few nanoseconds of work. */
+const defaultBlock = 1 << 18;
 
 /**
  * Goes over rows in blocks, between which whatever else the process does gets its turn.
  *
- * @param task for progress
+ * @param task  for progress
+ * @param block rows of a block
  */
 export async function forRowBlocks(
   rows: number,
   task: string,
   { signal, onProgress }: LongCall,
   work: (from: number, to: number) => void,
+  block = defaultBlock,
 ): Promise<void> {
-  for (let from = 0; from < rows; from += blockRows) {
+  for (let from = 0; from < rows; from += block) {
     signal?.throwIfAborted();
-    const to = Math.min(rows, from + blockRows);
+    const to = Math.min(rows, from + block);
     work(from, to);
     onProgress?.({ task, done: to, total: rows, unit: "rows" });
     await setImmediate();
