@@ -117,7 +117,7 @@ function titlesOf(place: Place): Manifest["titles"] {
 
 function featureOf(place: Place): Feature {
   const name = place.get("name").text();
-  if (!featureName.test(name) || name.length > 64 || reservedNames.includes(name)) {
+  if (!featureName.test(name) || reservedNames.includes(name)) {
     place.get("name").fail("the name of a feature");
   }
   return {

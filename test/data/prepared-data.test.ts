@@ -21,7 +21,7 @@ import {
   int64,
   names,
   preparedFolder,
-  sha256,
+  replaceFile,
   writeManifest,
 } from "./prepared-folder.js";
 
@@ -294,20 +294,6 @@ test("no manifest, one that is not JSON, or a huge one", async (t) => {
   t.regex(await refusal(folder), /not a prepared data set, it has no manifest.json/);
   t.regex(await refusal(join(folder, "nowhere")), /not a prepared data set/);
 });
-
-/** Puts a file into the folder as if it had been prepared so. */
-async function replaceFile(folder: string, name: string, bytes: Uint8Array): Promise<void> {
-  await writeFile(join(folder, name), bytes);
-  const manifest = JSON.parse(await readFile(join(folder, "manifest.json"), "utf8"));
-  Object.assign(
-    manifest.files.find((file: { name: string }) => file.name === name),
-    {
-      bytes: bytes.length,
-      sha256: sha256(bytes),
-    },
-  );
-  await writeManifest(folder, manifest);
-}
 
 test("offsets of users that do not fit are refused", async (t) => {
   const users = (offsets: number[], lengths: number[]) =>

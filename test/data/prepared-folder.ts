@@ -1,6 +1,6 @@
 /** Prepared folders for tests, written with apache-arrow and not with the package's own writer. */
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -66,7 +66,7 @@ export async function writePreparedFolder(folder: string, content: FolderContent
   const { histories, clock = "time", features = [] } = content;
   const times = content.times ?? histories.map((items) => items.map((_, i) => 1000 * (i + 1)));
   const events = histories.flat();
-  const moments = times.flat();
+  const clockValues = times.flat();
   const itemCount = events.reduce((most, item) => Math.max(most, item + 1), 0);
   const titles = content.titles ?? Array.from({ length: itemCount }, (_, i) => `Item ${i}`);
   const counts = titles.map(() => 0);
@@ -100,7 +100,11 @@ export async function writePreparedFolder(folder: string, content: FolderContent
     ],
     [
       "events.arrow",
-      [["item", int32(events)], [clock, moment(clock, moments)], ...columns("event")],
+      [
+        ["item", int32(events)],
+        [clock, clock === "time" ? moments(clockValues) : int64(clockValues)],
+        ...columns("event"),
+      ],
     ],
   ];
   for (const feature of features) {
@@ -135,7 +139,7 @@ export async function writePreparedFolder(folder: string, content: FolderContent
       itemsWithoutMetadata: 0,
       repeatedItems: 0,
     },
-    clock: { kind: clock, ...clockRange(moments), ...ties(times) },
+    clock: { kind: clock, ...clockRange(clockValues), ...ties(times) },
     titles: titleCounts(titles),
     features: features.map(declaration),
     dropped: [],
@@ -146,6 +150,17 @@ export async function writePreparedFolder(folder: string, content: FolderContent
 
 export const writeManifest = (folder: string, manifest: unknown): Promise<void> =>
   writeFile(join(folder, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+
+/** Puts a file into the folder as if it had been prepared so. */
+export async function replaceFile(folder: string, name: string, bytes: Uint8Array): Promise<void> {
+  await writeFile(join(folder, name), bytes);
+  const manifest = JSON.parse(await readFile(join(folder, "manifest.json"), "utf8"));
+  Object.assign(
+    manifest.files.find((file: PreparedFile) => file.name === name),
+    { bytes: bytes.length, sha256: sha256(bytes) },
+  );
+  await writeManifest(folder, manifest);
+}
 
 export const sha256 = (bytes: Uint8Array): string =>
   createHash("sha256").update(bytes).digest("hex");
@@ -194,7 +209,7 @@ export const names = (values: readonly (string | undefined)[]): Data =>
     new Utf8(),
   ).data[0] ?? emptyText(new Utf8());
 
-const texts = (values: readonly string[]): Data =>
+export const texts = (values: readonly string[]): Data =>
   vectorFromArray(values, new LargeUtf8()).data[0] ?? emptyText(new LargeUtf8());
 
 const emptyText = (type: Utf8 | LargeUtf8): Data =>
@@ -220,15 +235,13 @@ export function bags(rows: readonly (readonly number[])[]): Data {
   });
 }
 
-const moment = (clock: "time" | "position", values: readonly number[]): Data =>
-  clock === "position"
-    ? int64(values)
-    : makeData({
-        type: new Timestamp(TimeUnit.MILLISECOND, "UTC"),
-        length: values.length,
-        nullCount: 0,
-        data: BigInt64Array.from(values, BigInt),
-      });
+export const moments = (values: readonly number[]): Data =>
+  makeData({
+    type: new Timestamp(TimeUnit.MILLISECOND, "UTC"),
+    length: values.length,
+    nullCount: 0,
+    data: BigInt64Array.from(values, BigInt),
+  });
 
 function featureData({ kind, rows }: FolderFeature): Data {
   if (kind === "text") return texts(rows as string[]);
