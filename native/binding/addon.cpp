@@ -279,7 +279,11 @@ class Binding {
     auto* self = Napi::Env(env).GetInstanceData<Binding>();
     if (!completion) return self->account();
     if (--self->waiting_ == 0) napi_unref_threadsafe_function(env, self->wake_);
-    (*completion)(Napi::Env(env));
+    try {
+      (*completion)(Napi::Env(env));
+    } catch (const Napi::Error&) {
+      // The worker is being terminated: nothing of it runs any more, and nobody waits.
+    }
   }
 
   napi_value release(size_t, const napi_value* arguments) {

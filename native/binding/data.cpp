@@ -205,7 +205,12 @@ void DataBinding::deliver(napi_env env, napi_value, void* self, void* id) {
   if (!env) return;  // the environment is going
   auto& binding = *static_cast<DataBinding*>(self);
   const auto entry = binding.loaders_.find(uint32_t(uintptr_t(id)));
-  if (entry != binding.loaders_.end() && entry->second.waiting) binding.deliver(entry->second);
+  if (entry == binding.loaders_.end() || !entry->second.waiting) return;
+  try {
+    binding.deliver(entry->second);
+  } catch (const Napi::Error&) {
+    // The worker is being terminated: nothing of it runs any more, and nobody waits.
+  }
 }
 
 void DataBinding::deliver(LoaderEntry& entry) {

@@ -115,10 +115,10 @@ void loops(int rounds) {
 
 }  // namespace
 
-// Of native/test/blocks.cpp.
 namespace userllm {
-int block_failures();
-}
+int block_failures();             // native/test/blocks.cpp
+int loader_failures(int rounds);  // native/test/loader.cpp
+}  // namespace userllm
 
 int main(int count, char** arguments) {
   const int rounds = count > 1 ? std::atoi(arguments[1]) : 50;
@@ -131,6 +131,7 @@ int main(int count, char** arguments) {
   }
   for (auto& thread : threads) thread.join();
   failures.fetch_add(block_failures());
+  failures.fetch_add(loader_failures(rounds));
   std::printf("%zu ops, %s, bfloat16 by %s, %d threads, %d rounds: %d failures\n", all_ops().size(), name_of(isa()),
               name_of(bf16_tier()), thread_count(), rounds, failures.load());
   std::fflush(stdout);

@@ -45,6 +45,18 @@ test("the order depends on seed and epoch alone", (t) => {
   );
 });
 
+test("orders never change: runs would not resume", (t) => {
+  // The same numbers stand in native/test/loader.cpp.
+  for (const [count, seed, epoch, index, element] of [
+    [10, 0, 0, 3, 5],
+    [1000, 7, 1, 999, 779],
+    [13844810, 42, 5, 1000000, 6494671],
+    [1099511627783, 123456789012345, 3, 549755813889, 929447677093],
+    [9007199254740991, 9007199254740991, 4294967297, 4503599627370496, 939174419698115],
+  ] as const)
+    t.is(permutation(count, seed, epoch)(index), element);
+});
+
 test("each place is uniform over the elements", (t) => {
   for (const count of [2, 3, 10, 16, 100, 257])
     for (const place of [0, 1, count - 1]) {
