@@ -93,7 +93,9 @@ export class Cli {
       exitCode = wanted ?? exitCodes.ok;
     } catch (error) {
       reporter.close(false);
-      exitCode = await fail(host, reporter, error, json);
+      // Node's own streams answer with an error of their own.
+      const stopped = watch.signal.aborted && (error as Error).name === "AbortError";
+      exitCode = await fail(host, reporter, stopped ? watch.signal.reason : error, json);
     } finally {
       watch.stop();
     }
@@ -117,8 +119,7 @@ export async function fail(
   if (isBrokenPipe(error)) return exitCodes.ok;
   const failure = describeFailure(error);
   const { code, message, exitCode } = failure;
-  reporter.error(failure);
-  if (host.env.USER_LLM_DEBUG === "1") reporter.note(inspect(error));
+  reporter.error(failure, host.env.USER_LLM_DEBUG === "1" ? inspect(error) : undefined);
   if (json) await print(host.stdout, jsonText({ error: { code, message } })).catch(() => {});
   return exitCode;
 }

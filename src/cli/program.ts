@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { Command, CommanderError } from "@commander-js/extra-typings";
+import { Command, CommanderError, type CommandUnknownOpts } from "@commander-js/extra-typings";
 import { UsageError } from "../errors.js";
 import { Cli, fail, reporterFor } from "./action.js";
 import { addBuildCommand } from "./build.js";
@@ -20,12 +20,19 @@ interface Package {
  * Runs a command line and gives its exit code. Nothing is written but on the host's streams.
  *
  * @param args without Node and the script
+ * @param addCommands all of them by default
  */
-export async function main(args: readonly string[], host: Host): Promise<number> {
+export async function main(
+  args: readonly string[],
+  host: Host,
+  addCommands: (program: CommandUnknownOpts, cli: Cli) => void = addAllCommands,
+): Promise<number> {
   const cli = new Cli(host);
   const options = glance(args);
+  const program = createProgram(host, options.color);
+  addCommands(program, cli);
   try {
-    await createProgram(cli, options.color).parseAsync(args, { from: "user" });
+    await program.parseAsync(args, { from: "user" });
     return cli.exitCode;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.ok; // --help, --version
@@ -35,8 +42,15 @@ export async function main(args: readonly string[], host: Host): Promise<number>
   }
 }
 
-/** All commands. What they need is loaded by their actions, so that `--help` is quick and works without the addon. */
-export function createProgram(cli: Cli, colour = true): Command {
+/** What the commands need is loaded by their actions, so that `--help` is quick and works without the addon. */
+export function addAllCommands(program: CommandUnknownOpts, cli: Cli): void {
+  addDataCommand(program, cli);
+  addConfigCommand(program, cli);
+  addDoctorCommand(program, cli);
+  addBuildCommand(program, cli);
+}
+
+function createProgram(host: Host, colour: boolean): Command {
   const { version, description } = JSON.parse(
     readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
   ) as Package;
@@ -46,8 +60,8 @@ export function createProgram(cli: Cli, colour = true): Command {
     .helpOption("-h, --help", "show this help")
     .helpCommand("help [command]", "show the help of a command")
     .exitOverride();
-  addCommonOptions(program, cli.host, colour);
-  program.addHelpText(
+  addCommonOptions(program, host, colour);
+  return program.addHelpText(
     "after",
     examples(
       "user-llm doctor",
@@ -55,11 +69,6 @@ export function createProgram(cli: Cli, colour = true): Command {
       "user-llm help config check",
     ),
   );
-  addDataCommand(program, cli);
-  addConfigCommand(program, cli);
-  addDoctorCommand(program, cli);
-  addBuildCommand(program, cli);
-  return program;
 }
 
 /** The common options as far as an error before or during parsing needs them. */
@@ -70,12 +79,11 @@ function glance(args: readonly string[]): {
 } {
   const end = args.indexOf("--");
   const flags = end < 0 ? args : args.slice(0, end);
-  const mode = flags.find((flag) => flag.startsWith("--progress="))?.slice("--progress=".length);
-  const next = flags[flags.indexOf("--progress") + 1];
+  const mode = /(?:^|\n)--progress[=\n](\w+)/.exec(flags.join("\n"))?.[1];
   return {
     json: flags.includes("--json"),
     color: !flags.includes("--no-color"),
-    progress: progressModes.find((name) => name === (mode ?? next)),
+    progress: progressModes.find((name) => name === mode),
   };
 }
 

@@ -94,11 +94,20 @@ function problemsOf(issue: z.core.$ZodIssue, base: ConfigPath, given: Given): Pr
 
 function describe(at: ConfigPath, text: string, layers: readonly Layer[]): Problem {
   const path = at.join(".");
-  const giver = layers.findLast(({ value }) => valueAt(value, at) !== undefined);
-  const where = giver?.where(at);
+  const where = findWhere(at, layers);
   const subject = path === "" ? "the configuration" : path;
   const sentence = text.startsWith(":") ? `${subject}${text}` : `${subject} ${text}`;
   return { path, where, message: where === undefined ? sentence : `${where}: ${sentence}` };
+}
+
+/** Where an option was given; for one that is missing, where the section was that should have it. */
+function findWhere(at: ConfigPath, layers: readonly Layer[]): string | undefined {
+  for (let length = at.length; length > 0; length--) {
+    const path = at.slice(0, length);
+    const giver = layers.findLast(({ value }) => valueAt(value, path) !== undefined);
+    if (giver !== undefined) return giver.where(path);
+  }
+  return undefined;
 }
 
 function show(value: unknown): string {

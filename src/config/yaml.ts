@@ -7,6 +7,7 @@ import {
   isScalar,
   isSeq,
   LineCounter,
+  type Pair,
   type ParsedNode,
   parseDocument,
   visit,
@@ -14,10 +15,12 @@ import {
 import { ConfigError } from "../errors.js";
 import { type ConfigPath, isConfigObject, keyFault } from "./keys.js";
 import type { Layer } from "./layer.js";
+import { nestingDepth } from "./yaml-depth.js";
 
 const mostBytes = 1_000_000;
 /** Of all aliases (`*name`) together, in nodes: enough for sharing, too little for a bomb. */
 const mostAliases = 100;
+const mostDepth = 50;
 
 /** Reads a configuration file: YAML 1.2, or JSON, which is a part of it. */
 export async function readConfigFile(file: string): Promise<Layer> {
@@ -67,26 +70,22 @@ export function parseValue(text: string, name: string): unknown {
 }
 
 function parseSafely(text: string, name: string, lines: LineCounter): Document.Parsed {
-  const options = { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: false };
-  let document: Document.Parsed;
-  try {
-    document = parseDocument(text, options);
-    for (const { message, pos } of [...document.errors, ...document.warnings]) {
-      throw new ConfigError(`${place(name, lines, pos[0])}: ${sentence(message)}`);
-    }
-    visit(document, {
-      Pair(_, { key }) {
-        const fault = keyFault(isScalar(key) ? key.value : key);
-        if (fault === undefined) return;
-        const start = isNode(key) ? key.range?.[0] : undefined;
-        throw new ConfigError(
-          `${start === undefined ? name : place(name, lines, start)}: ${fault}`,
-        );
-      },
-    });
-  } catch (error) {
-    throw tooDeep(error, name);
+  if (nestingDepth(text) > mostDepth) {
+    throw new ConfigError(`${name}: is nested too deeply, more than ${mostDepth} levels`);
   }
+  const options = { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: false };
+  const document = parseDocument(text, options);
+  for (const { message, pos } of [...document.errors, ...document.warnings]) {
+    throw new ConfigError(`${place(name, lines, pos[0])}: ${sentence(message)}`);
+  }
+  visit(document, {
+    Pair(_, { key }) {
+      const fault = keyFault(isScalar(key) ? key.value : key);
+      if (fault === undefined) return;
+      const start = isNode(key) ? key.range?.[0] : undefined;
+      throw new ConfigError(`${start === undefined ? name : place(name, lines, start)}: ${fault}`);
+    },
+  });
   return document;
 }
 
@@ -94,16 +93,10 @@ function toPlain(document: Document.Parsed, name: string): unknown {
   try {
     return document.toJS({ maxAliasCount: mostAliases });
   } catch (error) {
-    if (!(error instanceof ReferenceError)) throw tooDeep(error, name);
+    if (!(error instanceof ReferenceError)) throw error;
     throw new ConfigError(`${name}: too many aliases (*name)`, { cause: error });
   }
 }
-
-/** The parser is recursive, and so a text of brackets exhausts the stack. */
-const tooDeep = (error: unknown, name: string): unknown =>
-  error instanceof RangeError
-    ? new ConfigError(`${name}: is nested too deeply`, { cause: error })
-    : error;
 
 function place(name: string, lines: LineCounter, offset: number): string {
   const { line, col } = lines.linePos(offset);
@@ -118,14 +111,18 @@ function nodeAt(document: Document.Parsed, path: ConfigPath): ParsedNode | null 
     if (isMap<ParsedNode, ParsedNode | null>(parent)) {
       const pair = parent.items.find((item) => isScalar(item.key) && item.key.value === key);
       if (pair === undefined) return node;
-      // The key of an option that takes several lines is where people look for it.
-      node = pair.value === null || isMap(pair.value) ? pair.key : pair.value;
-      if (key !== path.at(-1)) node = pair.value ?? pair.key;
+      node = key === path.at(-1) ? pointed(pair) : (pair.value ?? pair.key);
     } else if (isSeq<ParsedNode>(parent) && typeof key === "number" && parent.items[key]) {
       node = parent.items[key];
     } else return node;
   }
   return node;
+}
+
+/** What to point at: the value, but the key of what takes several lines or has no value. */
+function pointed({ key, value }: Pair<ParsedNode, ParsedNode | null>): ParsedNode {
+  const isShown = value !== null && !isMap(value) && value.range[0] < value.range[1];
+  return isShown ? value : key;
 }
 
 /** The parser's messages have several lines and end with a colon or a full stop. */

@@ -16,7 +16,8 @@ export interface Reporter {
   onProgress: ProgressListener;
   /** Says a line to people. */
   note(message: string): void;
-  error(failure: Failure): void;
+  /** @param trace where it came from, for those who look for faults */
+  error(failure: Failure, trace?: string): void;
   /** Ends what is being shown. @param complete whether the work came to its end */
   close(complete: boolean): void;
 }
@@ -49,9 +50,10 @@ export function createReporter(host: Host, options: ReporterOptions): Reporter {
     note(message) {
       if (!quiet) say("note", visible(message), { message });
     },
-    error({ name, code, message, exitCode }) {
+    error({ name, code, message, exitCode }, trace) {
       const label = colours.bold(colours.red(`${name}:`));
-      say("error", `${label} ${message}`, { code, message, exitCode });
+      const line = `${label} ${message}${trace === undefined ? "" : `\n${trace}`}`;
+      say("error", line, { code, message, exitCode, trace });
     },
     close: (complete) => phases?.close(complete),
   };

@@ -27,7 +27,7 @@ function line(phase: Phase, columns: number, colours: Colours): string {
   const part = share(phase.latest);
   const spare = columns - width(task) - width(figures) - 4;
   if (part !== undefined && spare >= barWidth) {
-    const full = Math.round(part * barWidth);
+    const full = Math.floor(part * barWidth);
     const bar = colours.cyan("━".repeat(full)) + colours.dim("─".repeat(barWidth - full));
     return `${task}  ${bar}  ${figures}`;
   }
