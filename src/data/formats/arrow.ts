@@ -1,13 +1,14 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { basename } from "node:path";
-import { setImmediate } from "node:timers/promises";
 import type * as Arrow from "apache-arrow";
 import { DataError } from "../../errors.js";
 import { type ArrowChunk, type ArrowType, arrowColumn, canRead } from "./arrow-column.js";
 import { hashFile } from "./hash-file.js";
 import { decompressLz4Frame } from "./lz4-frame.js";
+import { readingAs } from "./reading-as.js";
 import type { ReaderOptions, Row, RowReader } from "./row.js";
 import { ValueRow } from "./value-row.js";
+import { walk } from "./walk.js";
 
 /** What a table must look like: apache-arrow's do, of whatever version (7 or later). */
 export interface ArrowTable {
@@ -32,8 +33,6 @@ export interface ArrowOptions extends ReaderOptions {
   aliases?: Readonly<Record<string, readonly string[]>> | undefined;
 }
 
-const blockRows = 8192;
-
 /**
  * Reads Arrow by columns, a record batch at a time: texts, numbers, booleans, dictionaries of these, and lists for bags.
  * Timestamps and dates give milliseconds, whatever their unit. The IPC forms may be compressed.
@@ -48,7 +47,7 @@ export async function openArrow(data: ArrowData, options: ArrowOptions): Promise
     throw new DataError(`${name}: expected an Arrow table, the bytes of one, or a path`);
   }
   const bytes = data instanceof ArrayBuffer ? new Uint8Array(data) : data;
-  return opened(name, async () => {
+  return readingAs("Arrow", name, async () => {
     await checkEnds(bytes.length, (start, length) => bytes.subarray(start, start + length));
     const ipc = (await ipcReaders()).from(bytes).open();
     return new ArrowReader(name, { schema: schemaOf(ipc), batches: ipc }, options);
@@ -57,9 +56,9 @@ export async function openArrow(data: ArrowData, options: ArrowOptions): Promise
 
 async function openFile(path: string, options: ArrowOptions): Promise<RowReader> {
   const name = options.name ?? basename(path);
-  const handle = await opened(name, () => open(path));
+  const handle = await readingAs("Arrow", name, () => open(path));
   try {
-    return await opened(name, async () => {
+    return await readingAs("Arrow", name, async () => {
       const { size } = await handle.stat();
       const file: ArrowFile = { path, handle, size, bytesRead: 0 };
       await checkEnds(size, async (position, length) => {
@@ -183,18 +182,12 @@ class ArrowReader implements RowReader {
     const { fields } = this.#table.schema;
     let before = 0;
     for await (const batch of readable(this.name, this.#table.batches)) {
-      const columns = this.#asked.map((place) =>
-        within(this.name, () =>
+      const columns = await readingAs("Arrow", this.name, () =>
+        this.#asked.map((place) =>
           arrowColumn(fields[place]!.name, batch.data.children[place] as ArrowChunk),
         ),
       );
-      const row = new ValueRow(this.name, columns);
-      for (let start = 0; start < batch.numRows; start += blockRows) {
-        this.#options.signal?.throwIfAborted();
-        const end = Math.min(start + blockRows, batch.numRows);
-        yield walk(row, start, end, before);
-        await setImmediate(); // columns in memory have nothing to wait for, and others want the event loop
-      }
+      yield* walk(new ValueRow(this.name, columns), batch.numRows, before, this.#options.signal);
       before += batch.numRows;
     }
     if (this.#file === undefined) return;
@@ -219,14 +212,6 @@ class ArrowReader implements RowReader {
   }
 }
 
-function* walk(row: ValueRow, start: number, end: number, before: number): Generator<Row> {
-  for (let i = start; i < end; i++) {
-    row.at = i;
-    row.line = before + i + 1;
-    yield row;
-  }
-}
-
 /** What the iteration throws, as a fault of the data. */
 async function* readable<T>(
   name: string,
@@ -235,34 +220,10 @@ async function* readable<T>(
   const iterator =
     Symbol.asyncIterator in values ? values[Symbol.asyncIterator]() : values[Symbol.iterator]();
   for (;;) {
-    const { done, value } = await opened(name, async () => iterator.next());
+    const { done, value } = await readingAs("Arrow", name, async () => iterator.next());
     if (done === true) return;
     yield value;
   }
-}
-
-async function opened<T>(name: string, body: () => Promise<T>): Promise<T> {
-  try {
-    return await body();
-  } catch (error) {
-    throw unreadable(name, error);
-  }
-}
-
-function within<T>(name: string, body: () => T): T {
-  try {
-    return body();
-  } catch (error) {
-    throw unreadable(name, error);
-  }
-}
-
-function unreadable(name: string, cause: unknown): DataError {
-  if ((cause as NodeJS.ErrnoException).code === "ENOENT") {
-    return new DataError(`${name}: there is no such file`, { cause });
-  }
-  const message = cause instanceof Error ? cause.message : String(cause);
-  return new DataError(`${name}: cannot be read as Arrow: ${message}`, { cause });
 }
 
 function isTable(data: ArrowData): data is ArrowTable {
