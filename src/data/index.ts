@@ -1,3 +1,8 @@
+export type { BagInputs, Batch, BatchLayout } from "./batch.js";
+export { Loader, type LoaderState, type LoaderWindows } from "./loader.js";
+export type { LoaderData } from "./loader-features.js";
+export type { LoaderOptions } from "./loader-options.js";
+export { permutation } from "./permutation.js";
 export { type SyntheticModel, syntheticModel } from "./synthetic/model.js";
 export type {
   SyntheticOptions,

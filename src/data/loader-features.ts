@@ -2,8 +2,12 @@ import { UsageError } from "../errors.js";
 import type { NativeFeature } from "../native.js";
 import type { Feature } from "./feature.js";
 
-/** What a loader needs of prepared data. */
+/** What a loader needs of prepared data; `PreparedData` has it. */
 export interface LoaderData {
+  /** For messages. */
+  readonly folder?: string;
+  /** Differs between data that differs. */
+  readonly fingerprint?: string;
   readonly items: number;
   readonly features: readonly Feature[];
   column(name: string): Int32Array;

@@ -10,7 +10,7 @@ import {
   settingsOf,
 } from "./loader-options.js";
 
-/** What a loader needs of windows. */
+/** What a loader needs of windows; `Windows` has it. */
 export interface LoaderWindows {
   readonly length: number;
   readonly count: number;
@@ -25,7 +25,7 @@ export interface LoaderState {
   readonly epoch: number;
   /** Windows of this rank that were handed out in the epoch. */
   readonly position: number;
-  /** Of windows, seed, order and world: what has to be equal for the cursor to mean the same. */
+  /** Of data, windows, seed, order and world: what has to be equal for the cursor to mean the same. */
   readonly fingerprint: string;
 }
 
@@ -95,7 +95,7 @@ export class Loader implements AsyncIterable<Batch> {
   load({ epoch, position, fingerprint }: LoaderState): void {
     if (fingerprint !== this.#fingerprintOf())
       throw new UsageError(
-        "Loader.load: the state is of other windows, or of another seed, shuffle or world",
+        "Loader.load: the state is of other data or windows, or of another seed, shuffle or world",
       );
     requireWhole("epoch", epoch, 0);
     requireWhole("position", position, 0);
@@ -106,7 +106,7 @@ export class Loader implements AsyncIterable<Batch> {
 
   /** @throws DataError when a column holds what it should not; `UsageError` when another loop took over */
   [Symbol.asyncIterator](): AsyncGenerator<Batch, void, undefined> {
-    const run = new Run(this.#signal);
+    const run = new Run(this.#data.folder ?? "Loader", this.#signal);
     const batches = this.#iterate(run);
     abandoned.register(batches, run);
     return batches;
@@ -156,7 +156,7 @@ export class Loader implements AsyncIterable<Batch> {
   }
 
   #fingerprintOf(): string {
-    this.#fingerprint ??= fingerprint(this.#windows, this.#options);
+    this.#fingerprint ??= fingerprint(this.#data, this.#windows, this.#options);
     return this.#fingerprint;
   }
 }
@@ -169,11 +169,15 @@ class Run {
   #id: number | undefined;
   readonly #abort = (): void => this.close();
 
-  constructor(readonly signal: AbortSignal | undefined) {}
+  /** @param source for messages */
+  constructor(
+    readonly source: string,
+    readonly signal: AbortSignal | undefined,
+  ) {}
 
   open(spec: Parameters<typeof native.loaderCreate>[0]): void {
     const id = native.loaderCreate(spec);
-    if (typeof id === "string") throw new DataError(`Loader: ${id}`);
+    if (typeof id === "string") throw new DataError(`${this.source}: ${id}`);
     this.#id = id;
     this.signal?.addEventListener("abort", this.#abort, { once: true });
   }
@@ -184,7 +188,7 @@ class Run {
     if (this.#id === undefined) return undefined;
     const block = await native.loaderNext(this.#id);
     this.signal?.throwIfAborted();
-    if (typeof block === "string") throw new DataError(block);
+    if (typeof block === "string") throw new DataError(`${this.source}: ${block}`);
     return block;
   }
 
@@ -203,7 +207,11 @@ class Run {
 /** Users whose numbers stand for all in a fingerprint: millions would take too long on the JavaScript thread. */
 const fingerprintUsers = 4096;
 
-function fingerprint(windows: LoaderWindows, { seed, shuffle, world }: LoaderSettings): string {
+function fingerprint(
+  data: LoaderData,
+  windows: LoaderWindows,
+  { seed, shuffle, world }: LoaderSettings,
+): string {
   const { length, count, stride = 1, first, cumulative, starts } = windows;
   const users = first.length;
   const numbers = [length, count, stride, users, seed, Number(shuffle), world];
@@ -212,5 +220,6 @@ function fingerprint(windows: LoaderWindows, { seed, shuffle, world }: LoaderSet
     const user = Math.floor((i * users) / sampled);
     numbers.push(first[user]!, cumulative[user + 1]!, starts[user + 1]!);
   }
-  return createHash("sha256").update(Float64Array.from(numbers)).digest("hex").slice(0, 32);
+  const hash = createHash("sha256").update(data.fingerprint ?? "");
+  return hash.update(Float64Array.from(numbers)).digest("hex").slice(0, 32);
 }

@@ -1,3 +1,6 @@
+import { philox } from "./synthetic/philox.js";
+
+const two32 = 2 ** 32;
 const rounds = 12;
 /** Apart from what the same seed draws for dropout and initial weights. */
 const stream = 0x6f72_6465;
@@ -18,7 +21,7 @@ export function permutation(count: number, seed: number, epoch = 0): (index: num
   const rightBits = bits >> 1;
   const rightSize = 2 ** rightBits;
   const leftMask = 2 ** (bits - rightBits) - 1;
-  const keys = [0, 1, 2].flatMap((block) => philox([block, stream], epoch, seed));
+  const keys = roundKeys(seed, epoch);
 
   const scramble = (value: number): number => {
     let right = value % rightSize;
@@ -46,17 +49,13 @@ function mix(value: number): number {
   return hash ^ (hash >>> 16);
 }
 
-/** Four random words: Philox-4x32-10, as in `native/core/random.h`. */
-function philox([low, high]: readonly [number, number], call: number, key: number): number[] {
-  const word = (value: bigint): bigint => BigInt.asUintN(32, value);
-  let counter = [BigInt(low), BigInt(high), word(BigInt(call)), BigInt(call) >> 32n] as const;
-  let [key0, key1] = [word(BigInt(key)), BigInt(key) >> 32n];
-  for (let round = 0; round < 10; round++) {
-    const [c0, c1, c2, c3] = counter;
-    const [p0, p1] = [0xd251_1f53n * c0, 0xcd9e_8d57n * c2];
-    counter = [(p1 >> 32n) ^ c1 ^ key0, word(p1), (p0 >> 32n) ^ c3 ^ key1, word(p0)];
-    key0 = word(key0 + 0x9e37_79b9n);
-    key1 = word(key1 + 0xbb67_ae85n);
+/** Words of the generator whose counter holds the epoch and whose key is the seed: `native/core/random.h`. */
+function roundKeys(seed: number, epoch: number): Uint32Array {
+  const keys = new Uint32Array(rounds);
+  const [epochLow, epochHigh] = [epoch >>> 0, Math.floor(epoch / two32)];
+  for (let block = 0; 4 * block < rounds; block++) {
+    const words = keys.subarray(4 * block, 4 * block + 4);
+    philox([block, stream, epochLow, epochHigh], [seed >>> 0, Math.floor(seed / two32)], words);
   }
-  return counter.map(Number);
+  return keys;
 }

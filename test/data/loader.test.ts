@@ -175,7 +175,7 @@ test.serial("a state of other windows, seeds or worlds is refused", async (t) =>
     new Loader(data, data.windows(7, 2), settings),
     new Loader(new InventedData([4]), new InventedData([4]).windows(6, 2), settings),
   ])
-    t.throws(() => load(other), { instanceOf: UsageError, message: /of other windows/ });
+    t.throws(() => load(other), { instanceOf: UsageError, message: /of other data or windows/ });
   t.throws(() => new Loader(data, windows, settings).load({ ...state, position: -1 }), {
     instanceOf: UsageError,
     message: /position must be a whole number/,
@@ -354,27 +354,27 @@ type Corrupt = (data: InventedData) => void;
 for (const [name, message, corrupt] of [
   [
     "an item",
-    'events.arrow, row 7, column "item": expected 0 ... 22, got 23',
+    'Loader: events.arrow, row 7, column "item": expected 0 ... 22, got 23',
     ({ columns }) => columns.item.fill(23, 7, 8),
   ],
   [
     "a missing item",
-    'events.arrow, row 7, column "item": expected 0 ... 22, got -1',
+    'Loader: events.arrow, row 7, column "item": expected 0 ... 22, got -1',
     ({ columns }) => columns.item.fill(-1, 7, 8),
   ],
   [
     "a far item",
-    'events.arrow, row 9, column "item": expected 0 ... 22, got -2147483648',
+    'Loader: events.arrow, row 9, column "item": expected 0 ... 22, got -2147483648',
     ({ columns }) => columns.item.fill(-(2 ** 31), 9, 10),
   ],
   [
     "a value of an event",
-    'events.arrow, row 8, column "rating": expected -1 ... 4, got -2',
+    'Loader: events.arrow, row 8, column "rating": expected -1 ... 4, got -2',
     ({ columns }) => columns.rating.fill(-2, 8, 9),
   ],
   [
     "a value of an item",
-    `items.arrow, row 4, column "brand": expected -1 ... 6, got 2147483647`,
+    `Loader: items.arrow, row 4, column "brand": expected -1 ... 6, got 2147483647`,
     ({ columns }) => {
       columns.item.fill(4, 8, 9);
       columns.brand.fill(2 ** 31 - 1, 4, 5);
@@ -382,7 +382,7 @@ for (const [name, message, corrupt] of [
   ],
   [
     "a value of a bag",
-    'events.arrow, row 8, column "tags": expected 0 ... 10, got 11',
+    'Loader: events.arrow, row 8, column "tags": expected 0 ... 10, got 11',
     ({ bags: { tags } }) => {
       tags.offsets.fill(tags.offsets[8]!, 9);
       tags.offsets.fill(tags.offsets[8]! + 1, 9);
@@ -391,47 +391,47 @@ for (const [name, message, corrupt] of [
   ],
   [
     "offsets that fall",
-    /^events\.arrow, row 8, column "tags": expected a bag of 0 \.\.\. 3 of \d+ values, got \d+ \.\.\. 0$/,
+    /^Loader: events\.arrow, row 8, column "tags": expected a bag of 0 \.\.\. 3 of \d+ values, got \d+ \.\.\. 0$/,
     ({ bags: { tags } }) => tags.offsets.fill(0, 9, 10),
   ],
   [
     "offsets beyond the values",
-    /^events\.arrow, row \d, column "tags": expected a bag of 0 \.\.\. 3 of \d+ values, got 1\d+ \.\.\. 1\d+$/,
+    /^Loader: events\.arrow, row \d, column "tags": expected a bag of 0 \.\.\. 3 of \d+ values, got 1\d+ \.\.\. 1\d+$/,
     ({ bags: { tags } }) => {
       for (let i = 0; i < tags.offsets.length; i++) tags.offsets[i]! += 100_000;
     },
   ],
   [
     "negative offsets",
-    /^events\.arrow, row \d, column "tags": expected a bag of .* got -3 \.\.\. -2$/,
+    /^Loader: events\.arrow, row \d, column "tags": expected a bag of .* got -3 \.\.\. -2$/,
     ({ bags: { tags } }) => {
       for (let i = 0; i < tags.offsets.length; i++) tags.offsets[i] = i - 3;
     },
   ],
   [
     "a column that is too short",
-    /^column "rating": \d+ values for \d+ events$/,
+    /^Loader: column "rating": \d+ values for \d+ events$/,
     (data) => {
       data.columns.rating = data.columns.rating.slice(1);
     },
   ],
   [
     "a bag of other items",
-    'column "genres": 23 values for 24 items',
+    'Loader: column "genres": 23 values for 24 items',
     (data) => {
       data.bags.genres.offsets = data.bags.genres.offsets.slice(1);
     },
   ],
   [
     "starts beyond the events",
-    "windows: those of user 3 do not lie in the user's rows",
+    "Loader: windows: those of user 3 do not lie in the user's rows",
     (data) => {
       data.starts[4] = 1e9;
     },
   ],
   [
     "starts that are no numbers",
-    "windows: those of user 1 do not lie in the user's rows",
+    "Loader: windows: those of user 1 do not lie in the user's rows",
     (data) => {
       data.starts[2] = NaN;
     },
