@@ -1,61 +1,78 @@
-/** The section `data` of a configuration. Apart from the rest of `user-llm/data`, so that only those who use it load zod. */
+/**
+ * The section `data` of a configuration. Options have the names of the library's own (`prepare`, `table`, `split`,
+ * `Loader`), so that a section is passed on as it is. Apart from `user-llm/data`, so that only configurations load zod.
+ */
 import { z } from "zod";
 
 const path = z.string().min(1);
+const paths = z
+  .union([path, z.array(path).min(1)])
+  .meta({ "x-expects": "a path, or a list of paths" });
+const share = z.number().gt(0).lt(1);
+const whole = (least: number, most = Number.MAX_SAFE_INTEGER) => z.int().min(least).max(most);
 
-const column = z
-  .union([z.string().min(1), z.int().min(0)])
-  .meta({ "x-expects": "the name of a column, or its place from 0 in a file without a header" });
-
-const featureKinds = ["id", "categorical", "ordinal", "bag", "text"] as const;
+const column = z.union([z.string().min(1), whole(0)]).meta({
+  "x-expects": "the name of a column, or its place from 0 in a file without a header",
+});
+const featureKind = z.enum(["id", "categorical", "ordinal", "bag", "text"]);
+const timeUnit = z.enum(["seconds", "milliseconds", "microseconds", "nanoseconds", "iso"]);
 
 const featureMapping = z.discriminatedUnion("kind", [
   z.strictObject({
-    kind: z.enum(["id", "categorical", "text"]).describe("How the values are read."),
+    kind: z.enum(["id", "categorical", "text"]).describe("What the values are."),
     column: column.describe("Where the values are."),
   }),
   z.strictObject({
-    kind: z.literal("ordinal").describe("How the values are read."),
+    kind: z.literal("ordinal").describe("What the values are."),
     column: column.describe("Where the values are."),
     min: z.number().optional().describe("A value below is an error."),
     max: z.number().optional().describe("A value above is an error."),
   }),
   z.strictObject({
-    kind: z.literal("bag").describe("How the values are read."),
+    kind: z.literal("bag").describe("What the values are."),
     column: column.describe("Where the values are."),
-    separator: z
-      .string()
-      .min(1)
-      .optional()
-      .describe("Between the values of a text. By default `|`."),
-    none: z
-      .array(z.string())
-      .optional()
-      .describe('Values that mean "none": `["(no genres listed)"]`.'),
+    separator: z.string().min(1).optional().describe("Between the values of a text; else `|`."),
+    none: z.array(z.string()).optional().describe('Values that mean "none".'),
   }),
 ]);
 
-const features = z
-  .record(
-    z
-      .string()
-      .regex(
-        /^[a-z][A-Za-z0-9_]*$/,
-        "names of features are letters, digits and _, a small letter first",
-      ),
-    z.union([z.enum(featureKinds), featureMapping]),
-  )
-  .describe("Features by name: the kind, where the column has the same name, or the mapping.");
+const features = z.record(
+  z
+    .string()
+    .regex(
+      /^[a-z][A-Za-z0-9_]*$/,
+      "a name has letters, digits and _, and begins with a small letter",
+    ),
+  z.union([featureKind, featureMapping]),
+);
 
-const timeUnit = z.enum(["seconds", "milliseconds", "microseconds", "nanoseconds", "iso"]);
+const tableFile = {
+  format: z
+    .enum(["csv", "tsv", "jsonl", "parquet", "arrow"])
+    .optional()
+    .describe("By default told from the file."),
+  separator: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Between the fields of delimited text, one or more characters."),
+  header: z
+    .union([z.boolean(), z.array(z.string())])
+    .optional()
+    .describe(
+      "Whether delimited text begins with the names of its columns (the default), or the names.",
+    ),
+  encoding: z.enum(["utf8", "latin1"]).optional().describe("Of delimited text; else UTF-8."),
+};
 
-const events = z.strictObject({
-  user: column.optional().describe("The user's id. By default `user`, `userId` or `user_id`."),
-  item: column.optional().describe("The item's id. By default `item`, `itemId` or `item_id`."),
+const tableEvents = z.strictObject({
+  file: paths.optional().describe("The events; by default `data.input`."),
+  ...tableFile,
+  user: column.default("user").describe("The user's id."),
+  item: column.default("item").describe("The item's id."),
   time: z
     .union([
       column,
-      z.literal(false),
       z.strictObject({
         column: column.describe("Where the times are."),
         unit: timeUnit.describe("What the numbers count since 1970, or `iso` for texts."),
@@ -63,19 +80,39 @@ const events = z.strictObject({
     ])
     .optional()
     .describe(
-      "When it happened. By default `time` or `timestamp`, in seconds; `false`: the order of the file.",
+      "When it happened: the column, of seconds since 1970 or timestamps, or column and unit.",
     ),
   position: column
     .optional()
-    .describe("The event's place in its user's history, in place of a time."),
-  features: features.optional(),
+    .describe(
+      "The event's place in its user's history. Without it and `time`: the order of the file.",
+    ),
+  features: features
+    .optional()
+    .describe(
+      "Features of events by name: the kind, or the mapping where the column has another name.",
+    ),
 });
 
-const items = z.strictObject({
-  file: path.describe("The table of the items."),
-  id: column.optional().describe("The item's id. By default `id`, `item`, `itemId` or `item_id`."),
-  title: column.optional().describe("What the item is called. By default no title is read."),
-  features: features.optional(),
+const tableItems = z.strictObject({
+  file: paths.describe("The items."),
+  ...tableFile,
+  id: column.default("id").describe("The item's id."),
+  title: column.optional().describe("What the item is called; by default no title is read."),
+  features: features.optional().describe("Features of items by name, as those of events."),
+});
+
+const table = z.strictObject({
+  name: z.string().min(1).optional().describe("Short and stable; else `table`."),
+  title: z.string().min(1).optional().describe("For people; else the name of the file."),
+  licence: z.string().optional().describe("What may be done with the data, for the manifest."),
+  citation: z.string().optional().describe("What to cite, for the manifest."),
+  events: tableEvents.prefault({}).describe("Where events are, and which column means what."),
+  items: tableItems.optional().describe("Where items are, and which column means what."),
+});
+
+const moment = z.union([z.number(), z.string()]).meta({
+  "x-expects": "a moment, as 2018-01-31 or in milliseconds since 1970",
 });
 
 const split = z.strictObject({
@@ -85,32 +122,66 @@ const split = z.strictObject({
     .describe(
       "`full`: every window has `length` inputs. `padded`: those of a user's first events have fewer.",
     ),
-  length: z.int().min(1).max(65_536).default(50).describe("Most events that a window shows."),
-  minHistory: z
-    .int()
-    .min(2)
-    .default(3)
-    .describe("Events that a user must have for padded windows."),
+  length: whole(1, 65_536).default(50).describe("Most events that a window shows."),
+  minHistory: whole(2).default(3).describe("Events that a user must have for padded windows."),
   strategy: z
     .enum(["leave-last-out", "temporal"])
     .default("leave-last-out")
     .describe(
-      "`leave-last-out`: the last event of each user is the test target. `temporal`: what comes after a moment is.",
+      "`leave-last-out` tests the last event of each user; `temporal`: the events after a moment.",
     ),
-  validation: z.boolean().default(true).describe("Whether a validation split is kept apart."),
-  stride: z
-    .int()
-    .min(1)
-    .default(1)
-    .describe("Training windows of a user are this many events apart."),
+  validation: z.boolean().default(true).describe("Whether a validation split is held out too."),
+  stride: whole(1).default(1).describe("Training windows of a user are this many events apart."),
+  temporal: z
+    .strictObject({
+      testFrom: moment.optional().describe("Where the test begins; else as `testShare` says."),
+      validationFrom: moment
+        .optional()
+        .describe("Where the validation begins; else as `validationShare` says."),
+      testShare: share.default(0.1).describe("Share of all events in the test."),
+      validationShare: share.default(0.1).describe("Share of all events in the validation."),
+      targets: z
+        .enum(["all", "first", "last"])
+        .default("all")
+        .describe("Which of a user's events in a period are targets."),
+    })
+    .optional()
+    .describe("Of the strategy `temporal`."),
+  disjointUsers: z
+    .strictObject({
+      testShare: share.default(0.1).describe("Share of the users that are tested."),
+      validationShare: share.default(0.1).describe("Share of the users that are validated on."),
+      seed: whole(0, 2 ** 32 - 1)
+        .default(0)
+        .describe("Who is in which part."),
+    })
+    .optional()
+    .describe("Trains, validates and tests on different users; without it, on the same."),
+});
+
+const loader = z.strictObject({
+  batchSize: whole(1).default(64).describe("Windows of a batch."),
+  layout: z
+    .enum(["padded", "ragged"])
+    .default("padded")
+    .describe(
+      "`padded`: a row of `length` for every window. `ragged`: windows one after the other.",
+    ),
+  dropLast: z.boolean().default(false).describe("Whether what does not fill a batch is left out."),
+  prefetch: whole(1, 64).default(3).describe("Batches gathered ahead."),
 });
 
 export const dataConfig = z.strictObject({
   source: z
     .enum(["movielens", "amazon", "google-local", "table"])
     .optional()
-    .describe("Whose layout the raw files have; `table` for your own."),
-  input: path.optional().describe("The folder or file of the raw data."),
+    .describe("Whose layout the raw data has; `table` for your own."),
+  input: path.optional().describe("The folder of the raw data; of a `table`, its file of events."),
+  layout: z
+    .union([z.literal(2014), z.literal(2018), z.literal(2023)])
+    .optional()
+    .describe("The release of `amazon`; by default told from the names of the files."),
+  table: table.prefault({}).describe("Of the source `table`."),
   out: path.optional().describe("The prepared folder."),
   onError: z
     .enum(["fail", "skip"])
@@ -122,25 +193,24 @@ export const dataConfig = z.strictObject({
     .enum(["all", "seen"])
     .optional()
     .describe(
-      "Whether items without events stay in the catalogue. By default as the source has it.",
+      "Whether items without events stay in the catalogue; by default as the source has it.",
     ),
   sorter: z.enum(["auto", "memory", "duckdb"]).default("auto").meta({
-    description: "What sorts the events: typed arrays, or DuckDB, out of core.",
+    description: "What sorts the events: typed arrays in memory, or DuckDB out of core.",
     "x-env": "USER_LLM_SORTER",
   }),
   memoryLimit: z
-    .union([z.int().min(1), z.string().regex(/^\d+(\.\d+)?\s*[kMGT]?i?B$/)])
+    .union([whole(1), z.string().regex(/^\d+(\.\d+)?\s*([kKMGT]i?)?B$/)])
     .optional()
     .meta({
-      description: "Memory that the sorter may take.",
+      description: "Memory that sorting may take, in bytes or as `512MB`.",
       "x-expects": "a size, as 512MB",
       "x-env": "USER_LLM_SORT_MEMORY",
     }),
-  events: events.prefault({}).describe("Which columns of your own table of events mean what."),
-  items: items.optional().describe("Which columns of your own table of items mean what."),
   split: split
     .prefault({})
     .describe("How histories become windows for training, validation and test."),
+  loader: loader.prefault({}).describe("How windows become batches."),
 });
 
 export type DataConfig = z.output<typeof dataConfig>;
