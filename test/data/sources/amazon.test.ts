@@ -144,7 +144,8 @@ for (const year of [2014, 2018, 2023] as const) {
 
 test("the categories of a folder become one set of histories", async (t) => {
   const folder = copyOf(t, "amazon-2018");
-  const text = (name: string) => readFileSync(join(folder, name), "utf8").replaceAll(/"T(\d)/g, '"C$1');
+  const text = (name: string) =>
+    readFileSync(join(folder, name), "utf8").replaceAll(/"T(\d)/g, '"C$1');
   writeFileSync(join(folder, "Coffee_5.json"), text("Tea_5.json"));
   writeFileSync(join(folder, "meta_Coffee.json"), text("meta_Tea.json"));
   const { users, items, files, events } = await collect(await amazon(folder), plainly());
