@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import test from "ava";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
-const entry = pathToFileURL(join(root, "src/index.ts")).href;
+const entry = (part: string): string => pathToFileURL(join(root, "src", part, "index.ts")).href;
 const pages = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".md"))
   .map((name) => join("docs", name));
@@ -21,7 +21,10 @@ for (const page of ["README.md", ...pages]) {
       const folder = await mkdtemp(join(tmpdir(), "user-llm-snippet-"));
       t.teardown(() => rm(folder, { recursive: true }));
       const file = join(folder, "snippet.mts");
-      await writeFile(file, code.replaceAll('from "user-llm"', `from "${entry}"`));
+      await writeFile(
+        file,
+        code.replace(/from "user-llm\/?(.*)"/g, (_, part: string) => `from "${entry(part)}"`),
+      );
       const { stdout } = await promisify(execFile)(process.execPath, ["--import=tsx", file], {
         cwd: root,
       });
