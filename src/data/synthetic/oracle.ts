@@ -116,7 +116,7 @@ export async function describeSynthetic(
   const sums = new Float64Array(items);
   const unseen = new Float64Array(items);
   await pass("finding the best rankings", (probabilities, target) => {
-    bayes.add(probabilities.slice().sort().reverse(), rankOf(target, probabilities));
+    bayes.addBest(probabilities, target);
     for (let item = 0; item < items; item++) {
       sums[item]! += probabilities[item]!;
       if (probabilities[item]! > 0) unseen[item]! += 1;
@@ -128,9 +128,8 @@ export async function describeSynthetic(
   const unmasked = new Scores();
   const masked = new Scores();
   await pass("ranking by popularity", (probabilities, target) => {
-    unmasked.add(chances(byShare, probabilities), byShare.indexOf(target) + 1);
-    const left = byShareOfUnseen.filter((item) => probabilities[item]! > 0);
-    masked.add(chances(left, probabilities), left.indexOf(target) + 1);
+    unmasked.addInOrder(byShare, probabilities, target);
+    masked.addInOrder(byShareOfUnseen, probabilities, target, { skipSeen: true });
   });
   return {
     ...card,
@@ -172,14 +171,30 @@ class Scores {
   readonly #expected = new Float64Array(5);
   readonly #measured = new Float64Array(5);
 
-  /**
-   * @param chances of the items to come next, in the order of the ranking
-   * @param rank    of the one that did, from 1
-   */
-  add(chances: Float64Array, rank: number): void {
-    this.#users++;
-    for (let i = 0; i < chances.length; i++) addAt(this.#expected, i + 1, chances[i]!);
+  /** The ranking by the probabilities themselves; the target counts as the last of equal ones. */
+  addBest(probabilities: Float64Array, target: number): void {
+    const falling = probabilities.slice().sort().reverse();
+    for (let i = 0; i < falling.length; i++) addAt(this.#expected, i + 1, falling[i]!);
+    let rank = 0;
+    for (const probability of falling) if (probability >= probabilities[target]!) rank++;
     addAt(this.#measured, rank, 1);
+    this.#users++;
+  }
+
+  addInOrder(
+    order: Int32Array,
+    probabilities: Float64Array,
+    target: number,
+    { skipSeen = false } = {},
+  ): void {
+    let rank = 0;
+    for (const item of order) {
+      if (skipSeen && probabilities[item] === 0) continue;
+      rank++;
+      addAt(this.#expected, rank, probabilities[item]!);
+      if (item === target) addAt(this.#measured, rank, 1);
+    }
+    this.#users++;
   }
 
   mean(): { expected: RankingScores; measured: RankingScores } {
@@ -188,14 +203,6 @@ class Scores {
       measured: named(this.#measured, this.#users),
     };
   }
-}
-
-const chances = (order: Int32Array, probabilities: Float64Array): Float64Array =>
-  Float64Array.from(order, (item) => probabilities[item]!);
-
-/** From 1; of equal items the target counts as the last. */
-function rankOf(target: number, scores: Float64Array): number {
-  return scores.reduce((rank, score) => rank + (score >= scores[target]! ? 1 : 0), 0);
 }
 
 function addAt(scores: Float64Array, rank: number, chance: number): void {
