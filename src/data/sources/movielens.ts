@@ -1,9 +1,10 @@
 import { createReadStream } from "node:fs";
-import { resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import { createGunzip } from "node:zlib";
 import { DataError } from "../../errors.js";
 import { type DelimitedFormat, openDelimited } from "../formats/delimited.js";
 import type { Source } from "../source.js";
+import { cardName, type Origin, readSyntheticOrigin } from "../synthetic/origin.js";
 import { Folder } from "./folder.js";
 
 const releases: Readonly<Record<string, string>> = {
@@ -60,6 +61,8 @@ const dat: Layout = {
  * Events are ratings, with `rating` (ordinal). Items are all movies, rated or not, with `genres` (bag; none for
  * "(no genres listed)"); titles keep the year.
  *
+ * What `writeSynthetic` made in this layout is read too, and says what it is.
+ *
  * @throws DataError when the folder has neither layout, or both
  * @see https://grouplens.org/datasets/movielens
  */
@@ -83,11 +86,18 @@ export async function movielens(path: string): Promise<Source> {
   const movies = folder.find(layout.movies)!;
   // users.dat came with 1M alone, whose stars are whole; tags with the others.
   const leastRating = layout === dat && folder.find("users.dat") !== undefined ? 1 : 0.5;
+  const generated = folder.find(cardName);
+  const origin: Origin =
+    generated === undefined
+      ? {
+          name: "movielens",
+          title: releases[basename(resolve(path))] ?? `MovieLens (${layout.name} layout)`,
+          licence: layout.licence,
+          citation,
+        }
+      : await readSyntheticOrigin(generated);
   return {
-    name: "movielens",
-    title: releases[resolve(path).split(/[\\/]/).at(-1)!] ?? `MovieLens (${layout.name} layout)`,
-    licence: layout.licence,
-    citation,
+    ...origin,
     catalogue: "all",
     events: {
       open: (options) => openDelimited(ratings, layout.ratingsFormat, options),

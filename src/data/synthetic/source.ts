@@ -7,20 +7,16 @@ import { genresOf } from "./catalogue.js";
 import { Histories, type History } from "./histories.js";
 import { type SyntheticModel, syntheticModel } from "./model.js";
 import { resolveSynthetic, type SyntheticOptions } from "./options.js";
+import { syntheticOrigin } from "./origin.js";
 import { Reviewer } from "./reviews.js";
 
 const rowsBetweenPauses = 2048;
-
-/** Title and licence of generated data, wherever they are asked for. */
-export const syntheticTitle = ({ seed }: { seed: number }): string =>
-  `Synthetic (user-llm, seed ${seed})`;
-export const syntheticLicence = "CC0; generated, not real: no user, item or review in it exists";
 
 /**
  * Invented users, items, ratings and reviews as a dataset, ready for `prepare`. The same options give the same rows on
  * every machine. What the best ranking of the next item would score is known, see `SyntheticOracle`.
  *
- *     await prepare(synthetic({ preset: "small", seed: 7 }), "prepared");
+ *     await prepare(synthetic({ preset: "small", seed: 7 }), { out: "prepared" });
  *
  * @throws ConfigError for an option that is out of range
  * @see docs/synthetic-data.md
@@ -30,9 +26,7 @@ export function synthetic(options: SyntheticOptions = {}): Source {
   let made: Promise<SyntheticModel> | undefined;
   const model = (): Promise<SyntheticModel> => (made ??= syntheticModel(parameters));
   return {
-    name: "synthetic",
-    title: syntheticTitle(parameters),
-    licence: syntheticLicence,
+    ...syntheticOrigin(parameters),
     catalogue: "all",
     events: {
       mapping: {

@@ -11,6 +11,7 @@ import { Histories, type History } from "./histories.js";
 import { type SyntheticModel, syntheticModel } from "./model.js";
 import type { SyntheticOptions } from "./options.js";
 import { type DescribeSyntheticOptions, describeSynthetic } from "./oracle.js";
+import { cardName } from "./origin.js";
 
 export interface WriteSyntheticOptions extends SyntheticOptions, LongCall {
   /**
@@ -23,7 +24,6 @@ export interface WriteSyntheticOptions extends SyntheticOptions, LongCall {
   oracleUsers?: number | undefined;
 }
 
-const cardName = "synthetic.json";
 const blockBytes = 1 << 18;
 /** More than a row of ratings or an item can have. */
 const longestRow = 1 << 10;
@@ -61,7 +61,7 @@ export async function writeSynthetic(
 /**
  * Writes `synthetic.json` into a folder that `synthetic` was prepared to: the options, and what the best ranking scores.
  *
- *     await prepare(synthetic(options), folder);
+ *     await prepare(synthetic(options), { out: folder });
  *     await writeSyntheticCard(folder, options);
  *
  * @throws ConfigError for an option that is out of range

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
+import { movielens } from "../../../src/data/sources/movielens.js";
 import { Histories } from "../../../src/data/synthetic/histories.js";
 import { syntheticModel } from "../../../src/data/synthetic/model.js";
 import type { SyntheticCard } from "../../../src/data/synthetic/oracle.js";
@@ -64,6 +65,18 @@ test.serial("rows are the events, by time or by item", async (t) => {
         (user === cells[i - 1]![0] && item! > cells[i - 1]![1]!),
     ),
   );
+});
+
+test.serial("read in the layout of MovieLens, it says that it is not MovieLens", async (t) => {
+  const out = join(folder, "ml-20m");
+  await writeSynthetic(out, { preset: "tiny", seed: 7, oracleUsers: 0 });
+  const { name, title, licence, citation } = await movielens(out);
+  t.is(name, "synthetic");
+  t.is(title, "Synthetic (user-llm, seed 7)");
+  t.regex(licence!, /not real/);
+  t.is(citation, undefined);
+  await writeFile(join(out, "synthetic.json"), "{}");
+  await t.throwsAsync(movielens(out), { code: "ERR_DATA", message: /synthetic.json: expected/ });
 });
 
 test.serial("titles with commas and quotes are quoted", async (t) => {
