@@ -1,34 +1,64 @@
-/** Every TypeScript block of the README and of docs/ runs as it stands, and prints something. */
+/**
+ * Every TypeScript block of the README and of docs/ runs as it stands, and prints something. They run in a folder with small raw files under the names that the pages use.
+ */
 import { execFile } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cpSync, readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import test from "ava";
+import test, { type ExecutionContext } from "ava";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
-const entry = (part: string): string => pathToFileURL(join(root, "src", part, "index.ts")).href;
+const tsx = import.meta.resolve("tsx");
 const pages = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".md"))
   .map((name) => join("docs", name));
 
 for (const page of ["README.md", ...pages]) {
   const text = readFileSync(join(root, page), "utf8");
-  for (const [i, [, code = ""]] of [...text.matchAll(/^```ts\n(.*?)^```$/gms)].entries())
+  for (const [i, code] of blocks(text, "ts").entries()) {
     test(`${page}, block ${i + 1} runs`, async (t) => {
-      const folder = await mkdtemp(join(tmpdir(), "user-llm-snippet-"));
-      t.teardown(() => rm(folder, { recursive: true }));
-      const file = join(folder, "snippet.mts");
+      const folder = await workFolder(t);
       await writeFile(
-        file,
-        code.replace(/from "user-llm\/?(.*)"/g, (_, part: string) => `from "${entry(part)}"`),
+        join(folder, "snippet.mts"),
+        code.replace(/from "user-llm(\/\w+)?"/g, source),
       );
-      const { stdout } = await promisify(execFile)(process.execPath, ["--import=tsx", file], {
-        cwd: root,
-      });
+      const { stdout } = await node(folder, "snippet.mts");
       t.log(stdout.trim());
       t.not(stdout, "");
     });
+  }
+}
+
+function blocks(text: string, language: string): string[] {
+  const fences = text.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, "gms"));
+  return [...fences].map(([, code = ""]) => code);
+}
+
+/** The package by its own name is its sources. */
+function source(_: string, part = ""): string {
+  return `from "${pathToFileURL(join(root, `src${part}/index.ts`)).href}"`;
+}
+
+/** A folder with the raw files that pages name, and with the packages of the project. */
+async function workFolder(t: ExecutionContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "user-llm-snippet-"));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const fixtures = join(root, "test/data/fixtures");
+  cpSync(join(root, "test/docs/files"), folder, { recursive: true });
+  for (const [fixture, name] of [
+    ["movielens-csv", "ml-latest-small"],
+    ["amazon-2018", "amazon-2018"],
+    ["google-local", "google-local"],
+  ] as const) {
+    cpSync(join(fixtures, fixture), join(folder, name), { recursive: true });
+  }
+  await symlink(join(root, "node_modules"), join(folder, "node_modules"), "junction");
+  return folder;
+}
+
+function node(cwd: string, ...parts: string[]) {
+  return promisify(execFile)(process.execPath, [`--import=${tsx}`, ...parts], { cwd });
 }
