@@ -1,5 +1,6 @@
 export type { BagInputs, Batch, BatchLayout } from "./batch.js";
 export type { Feature, FeatureKind } from "./feature.js";
+export { type DataInfo, type InfoOptions, info } from "./info.js";
 export { Loader, type LoaderState, type LoaderWindows } from "./loader.js";
 export type { LoaderData } from "./loader-features.js";
 export type { LoaderOptions } from "./loader-options.js";
@@ -18,6 +19,16 @@ export type {
   TimeUnit,
 } from "./source.js";
 export * from "./sources/index.js";
+export {
+  type DisjointUsers,
+  type Moment,
+  type Split,
+  type SplitDecisions,
+  type SplitOptions,
+  split,
+  type TemporalOptions,
+} from "./split.js";
+export type { SplitCard, SplitPart } from "./split-card.js";
 export { type SyntheticModel, syntheticModel } from "./synthetic/model.js";
 export type {
   SyntheticOptions,
@@ -39,3 +50,6 @@ export {
   writeSynthetic,
   writeSyntheticCard,
 } from "./synthetic/write-synthetic.js";
+export { validate } from "./validate.js";
+export type { Problem } from "./validate-problems.js";
+export { type Window, Windows } from "./windows.js";
