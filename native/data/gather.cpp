@@ -10,9 +10,21 @@
 namespace userllm {
 namespace {
 
-[[noreturn]] void fail_at(FeatureSource source, int64_t row, const std::string& column, const std::string& rule) {
+std::string place(FeatureSource source, int64_t row, const std::string& column) {
   const char* file = source == FeatureSource::kOfItem ? "items.arrow" : "events.arrow";
-  throw std::runtime_error(concat(file, ", row ", row, ", column \"", column, "\": ", rule));
+  return concat(file, ", row ", row, ", column \"", column, "\": ");
+}
+
+// Errors take numbers by value: one whose address is taken anywhere is kept in memory by the loop that reads it.
+[[noreturn, gnu::cold, gnu::noinline]] void fail_value(FeatureSource source, int64_t row, const std::string& column,
+                                                       int least, int32_t size, int32_t value) {
+  throw std::runtime_error(concat(place(source, row, column), "expected ", least, " ... ", size - 1, ", got ", value));
+}
+
+[[noreturn, gnu::cold, gnu::noinline]] void fail_bag(const GatheredFeature& feature, int64_t row, int32_t first,
+                                                     int32_t last) {
+  throw std::runtime_error(concat(place(feature.source, row, feature.name), "expected a bag of 0 ... ", feature.longest,
+                                  " of ", feature.values.length(), " values, got ", first, " ... ", last));
 }
 
 void require_length(const std::string& name, size_t length, size_t wanted, const char* of) {
@@ -125,8 +137,7 @@ void Gather::gather_items() {
     for (int64_t i = 0; i < rows; ++i) outside |= uint32_t(items[i]) >= limit;
     for (int64_t i = 0; outside && i < rows; ++i)
       if (uint32_t(items[i]) >= limit)
-        fail_at(FeatureSource::kEvent, window.start + i, "item",
-                concat("expected 0 ... ", spec_.item_count - 1, ", got ", items[i]));
+        fail_value(FeatureSource::kEvent, window.start + i, "item", 0, spec_.item_count, items[i]);
   }
 }
 
@@ -151,8 +162,7 @@ void Gather::gather_single(const GatheredFeature& feature) {
     for (int64_t i = 0; i < rows; ++i) outside |= uint32_t(values[i]) + 1 > limit;
     for (int64_t i = 0; outside && i < rows; ++i)
       if (uint32_t(values[i]) + 1 > limit)
-        fail_at(feature.source, row_of(feature, w, i), feature.name,
-                concat("expected -1 ... ", feature.size - 1, ", got ", values[i]));
+        fail_value(feature.source, row_of(feature, w, i), feature.name, -1, feature.size, values[i]);
 
     const int64_t at = first_position(w), end = first_position(w + 1);
     for (int64_t i = 0; i < length; ++i) inputs[at + i] = values[i] < 0 ? missing : values[i];
@@ -166,6 +176,7 @@ void Gather::gather_single(const GatheredFeature& feature) {
 void Gather::gather_bag(const GatheredFeature& feature) {
   const int64_t longest = feature.longest;
   const auto limit = uint32_t(feature.size);
+  const auto all = int64_t(feature.values.length());
   const size_t ids_section = next_section_;
   auto* const ids = section<int32_t>(0);
   auto* const offsets = section<int32_t>(positions_ + 1);
@@ -179,16 +190,12 @@ void Gather::gather_bag(const GatheredFeature& feature) {
       const int64_t row = row_of(feature, w, i);
       const int32_t first = feature.offsets[size_t(row)], last = feature.offsets[size_t(row) + 1];
       const int64_t values = int64_t(last) - first;
-      if (first < 0 || values < 0 || values > longest || size_t(last) > feature.values.length())
-        fail_at(feature.source, row, feature.name,
-                concat("expected a bag of 0 ... ", longest, " of ", feature.values.length(), " values, got ", first,
-                       " ... ", last));
+      if (first < 0 || values < 0 || values > longest || last > all) fail_bag(feature, row, first, last);
       const bool is_input = i < length;
       int32_t* const target = targets && i > 0 ? targets + (at + i - 1) * longest : nullptr;
       for (int64_t k = 0; k < values; ++k) {
         const int32_t value = feature.values[size_t(first + k)];
-        if (uint32_t(value) >= limit)
-          fail_at(feature.source, row, feature.name, concat("expected 0 ... ", feature.size - 1, ", got ", value));
+        if (uint32_t(value) >= limit) fail_value(feature.source, row, feature.name, 0, feature.size, value);
         if (is_input) ids[count + k] = value;
         if (target) target[k] = value;
       }
