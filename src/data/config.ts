@@ -111,6 +111,9 @@ const table = z.strictObject({
   items: tableItems.optional().describe("Where items are, and which column means what."),
 });
 
+/** Of a table of which nothing is said. */
+export const tableDefaults = table.parse({});
+
 const moment = z.union([z.number(), z.string()]).meta({
   "x-expects": "a moment, as 2018-01-31 or in milliseconds since 1970",
 });
@@ -181,7 +184,9 @@ export const dataConfig = z.strictObject({
     .union([z.literal(2014), z.literal(2018), z.literal(2023)])
     .optional()
     .describe("The release of `amazon`; by default told from the names of the files."),
-  table: table.prefault({}).describe("Of the source `table`."),
+  table: table
+    .optional()
+    .describe("Of the source `table`: where it is, and which column means what."),
   out: path.optional().describe("The prepared folder."),
   onError: z
     .enum(["fail", "skip"])
