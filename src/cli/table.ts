@@ -1,6 +1,6 @@
 import { count, visible, width } from "./text.js";
 
-/** A cell; numbers are aligned right and written with thousands separators. */
+/** A cell. Numbers are written with thousands separators; they and texts like `1.70 %` are aligned right. */
 export type Cell = string | number | undefined;
 
 export interface TableOptions {
@@ -9,6 +9,8 @@ export interface TableOptions {
   /** Before every line. Default: none. */
   indent?: string | undefined;
 }
+
+const numeric = /^-?[\d.,]+( %)?$/;
 
 /** Rows as aligned columns, without frames, two spaces apart. */
 export function table(rows: readonly (readonly Cell[])[], options: TableOptions = {}): string {
@@ -19,11 +21,10 @@ export function table(rows: readonly (readonly Cell[])[], options: TableOptions 
   const widths = Array.from({ length: columns }, (_, column) =>
     Math.max(...lines.map((line) => width(line[column] ?? ""))),
   );
-  const right = widths.map(
-    (_, column) =>
-      rows.some((row) => typeof row[column] === "number") &&
-      rows.every((row) => typeof row[column] !== "string"),
-  );
+  const right = widths.map((_, column) => {
+    const filled = texts.map((row) => row[column] ?? "").filter((text) => text !== "");
+    return filled.length > 0 && filled.every((text) => numeric.test(text));
+  });
   return lines
     .map((line) => {
       const cells = widths.map((space, column) => {

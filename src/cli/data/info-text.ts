@@ -29,7 +29,11 @@ export function describeInfo(info: DataInfo, colours: Colours): string {
       ["repeated rows of items", counts.repeatedItems],
       ["events whose user had the item before", info.repeats.events],
     ]),
-    section("Histories and popularity", [perUser, perItem], ["", "min", "median", "mean", "90 %", "max"]),
+    section(
+      "Histories and popularity",
+      [perUser, perItem],
+      ["", "min", "median", "mean", "90 %", "max"],
+    ),
     table(
       [
         ["density", share(info.density)],
@@ -57,12 +61,22 @@ export function describeInfo(info: DataInfo, colours: Colours): string {
     ]),
     features.length === 0
       ? ""
-      : section("Features", features.map(featureRow), ["", "kind", "of", "values", "missing", "longest"]),
+      : section("Features", features.map(featureRow), [
+          "",
+          "kind",
+          "of",
+          "values",
+          "missing",
+          "longest",
+        ]),
     withValues.length === 0 ? "" : section("Most frequent values", withValues.map(topRow)),
     scriptRows(info).length === 0 ? "" : section("Scripts", scriptRows(info)),
     dropped.length === 0
       ? ""
-      : section("Left out", dropped.map(({ rule, rows, first }) => [rows, rule, first])),
+      : section(
+          "Left out",
+          dropped.map(({ rule, rows, first }) => [rows, rule, first]),
+        ),
   ].join("");
 }
 
@@ -72,12 +86,18 @@ const share = (value: number): string =>
 function distributionRow(name: string, distribution: DataInfo["histories"]["lengths"]): Cell[] {
   if (distribution === null) return [name];
   const { min, median, mean, p90, max } = distribution;
-  return [name, min, median, Math.round(mean), p90, max];
+  return [name, min, median, mean.toFixed(1), p90, max];
 }
 
 function clockRows({ clock }: DataInfo): Cell[][] {
   const tied = (events: number, part: number): string => `${count(events)} (${share(part)})`;
-  const span = clock.from === null ? [] : [["from", clock.from], ["to", clock.to ?? ""]];
+  const span =
+    clock.from === null
+      ? []
+      : [
+          ["from", clock.from],
+          ["to", clock.to ?? ""],
+        ];
   return [
     ["kind", clock.kind],
     ...span,
@@ -113,6 +133,8 @@ function scriptRows({ titleTexts, features }: DataInfo): Cell[][] {
     const letters = Object.values(scripts).reduce((sum, value) => sum + value, 0);
     if (letters === 0) return [];
     const named = Object.entries(scripts).slice(0, 5);
-    return [[name, named.map(([script, value]) => `${script} ${share(value / letters)}`).join(", ")]];
+    return [
+      [name, named.map(([script, value]) => `${script} ${share(value / letters)}`).join(", ")],
+    ];
   });
 }

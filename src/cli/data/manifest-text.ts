@@ -23,7 +23,9 @@ export function describeManifest(folder: string, manifest: Manifest): string {
       ({ name, kind, of, size }) =>
         `${name}: ${kind} of ${of}s${kind === "text" ? "" : `, ${count(size)} values`}`,
     ),
-    ...dropped.map(({ rule, rows, first }) => `left out ${count(rows)} rows: ${rule} (first: ${first})`),
+    ...dropped.map(
+      ({ rule, rows, first }) => `left out ${count(rows)} rows: ${rule} (first: ${first})`,
+    ),
   ].filter((line) => line !== false);
   const title = `${folder}: ${source.title}, ${bytes(size)}`;
   return `${visible(title)}\n${lines}${remarks.map((line) => `  ${visible(line)}\n`).join("")}`;

@@ -94,5 +94,9 @@ export function addMappingFlags(command: CommandUnknownOpts): void {
     .option("--items <file>", "a table of the items")
     .option("--item-id <column>", 'in it, the item\'s id (default: "id")')
     .option("--item-title <column>", "in it, what the item is called")
-    .option("--item-feature <name=kind[:column]>", "in it, a feature; may be repeated", parseFeature);
+    .option(
+      "--item-feature <name=kind[:column]>",
+      "in it, a feature; may be repeated",
+      parseFeature,
+    );
 }

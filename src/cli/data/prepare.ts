@@ -2,11 +2,17 @@ import { type CommandUnknownOpts, Option } from "@commander-js/extra-typings";
 import type { ConfigPath, Layer } from "../../config/index.js";
 import { UsageError } from "../../errors.js";
 import type { Cli, Context } from "../action.js";
-import { type ConfigOptions, configFlag, configLayers, repeated, setFlag } from "../config-options.js";
+import {
+  type ConfigOptions,
+  configFlag,
+  configLayers,
+  repeated,
+  setFlag,
+} from "../config-options.js";
 import { examples } from "../help.js";
 import { parseSize, sizeOption } from "../size.js";
-import { addMappingFlags, given, type MappingFlags, tableOfFlags } from "./mapping-flags.js";
 import { describeManifest } from "./manifest-text.js";
+import { addMappingFlags, given, type MappingFlags, tableOfFlags } from "./mapping-flags.js";
 
 /** `user-llm data prepare`: raw files to a prepared folder. */
 export function addPrepareCommand(data: CommandUnknownOpts, cli: Cli): void {
@@ -26,11 +32,17 @@ export function addPrepareCommand(data: CommandUnknownOpts, cli: Cli): void {
     .option(...configFlag)
     .option(...setFlag, repeated)
     .addOption(
-      new Option("--on-error <what>", "what a row that cannot be read does").choices(["fail", "skip"]),
+      new Option("--on-error <what>", "what a row that cannot be read does").choices([
+        "fail",
+        "skip",
+      ]),
     )
     .option("--overwrite", "replace prepared data that is there already")
     .addOption(
-      new Option("--catalogue <items>", "keep items without events, or not").choices(["all", "seen"]),
+      new Option("--catalogue <items>", "keep items without events, or not").choices([
+        "all",
+        "seen",
+      ]),
     )
     .addOption(
       new Option("--sorter <name>", "what sorts the events").choices(["auto", "memory", "duckdb"]),
@@ -93,4 +105,6 @@ function flagLayer(flags: PrepareFlags): Layer {
 }
 
 const flagOf = ([, option]: ConfigPath): string =>
-  option === "table" ? "flags of columns" : `--${String(option).replace(/[A-Z]/g, "-$&").toLowerCase()}`;
+  option === "table"
+    ? "flags of columns"
+    : `--${String(option).replace(/[A-Z]/g, "-$&").toLowerCase()}`;

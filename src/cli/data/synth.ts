@@ -20,7 +20,10 @@ export function addSynthCommand(data: CommandUnknownOpts, cli: Cli): void {
     .option("--items <number>", "in place of the preset's", wholeOption(3))
     .option("--events <number>", "of all users together", wholeOption(1))
     .addOption(
-      new Option("--row-order <order>", "order of a user's rows: by time, or by item as in MovieLens")
+      new Option(
+        "--row-order <order>",
+        "order of a user's rows: by time, or by item as in MovieLens",
+      )
         .choices(["time", "item"])
         .default("time"),
     )

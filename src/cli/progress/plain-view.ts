@@ -3,7 +3,10 @@ import { visible } from "../text.js";
 import type { PhaseView } from "./phase.js";
 import { details, summary } from "./phrases.js";
 
-/** Lines for logs: at the start of a task, every five seconds, and at its end. */
+/** Tasks that are over sooner are not worth a second line. */
+const summarisedSeconds = 1;
+
+/** Lines for logs: at the start of a task, every five seconds, and at the end of a task that took a while. */
 export function plainView(output: Output): PhaseView {
   const say = (text: string): void => {
     output.write(`${visible(text)}\n`);
@@ -13,7 +16,9 @@ export function plainView(output: Output): PhaseView {
     begin: ({ latest }) => say(latest.task),
     tick: (phase) => say(`${phase.latest.task}: ${details(phase).join(", ")}`),
     end: (phase, complete) => {
-      if (complete) say(`${phase.latest.task}: ${summary(phase)}`);
+      if (complete && phase.elapsed >= summarisedSeconds) {
+        say(`${phase.latest.task}: ${summary(phase)}`);
+      }
     },
   };
 }
