@@ -139,7 +139,7 @@ class ArrowFile {
           values: new BigInt64Array(this.#file, buffer("values", rows, 8).start, rows),
         };
       case "bag": {
-        const offsets = this.#offsets(rows + 1, (words) => buffer("offsets", words, 4));
+        const offsets = this.#offsets(rows, rows + 1, (words) => buffer("offsets", words, 4));
         const elements = node();
         buffer("validity bits", 0, 1);
         const values = new Int32Array(this.#file, buffer("values", elements, 4).start, elements);
@@ -149,7 +149,7 @@ class ArrowFile {
       case "name":
       case "text": {
         const wide = type === "text";
-        const offsets = this.#offsets(wide ? 2 * (rows + 1) : rows + 1, (words) =>
+        const offsets = this.#offsets(rows, wide ? 2 * (rows + 1) : rows + 1, (words) =>
           buffer("offsets", words, 4),
         );
         const values = buffer("bytes", 0, 1);
@@ -164,9 +164,9 @@ class ArrowFile {
     }
   }
 
-  /** @param words 32-bit words of the offsets when there are rows; without rows some writers leave them out */
-  #offsets(words: number, buffer: (words: number) => Span): Int32Array {
-    if (words > 2) return new Int32Array(this.#file, buffer(words).start, words);
+  /** @param words 32-bit words of the offsets; without rows some writers leave them out */
+  #offsets(rows: number, words: number, buffer: (words: number) => Span): Int32Array {
+    if (rows > 0) return new Int32Array(this.#file, buffer(words).start, words);
     buffer(0);
     return new Int32Array(words);
   }

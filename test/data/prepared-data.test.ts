@@ -57,6 +57,24 @@ async function opened(t: ExecutionContext, what = content): Promise<PreparedData
   return data;
 }
 
+test("gives names and bags of a single row", async (t) => {
+  const data = await opened(t, {
+    histories: [[0]],
+    times: [[1]],
+    titles: ["One"],
+    features: [
+      { name: "tags", kind: "bag", of: "event", values: ["a"], rows: [[0]] },
+      { name: "brand", kind: "categorical", of: "item", values: ["b"], rows: [0] },
+      { name: "blurb", kind: "text", of: "item", rows: ["text"] },
+    ],
+  });
+  t.is(data.title(0), "One");
+  t.deepEqual(data.vocabulary("brand"), ["b"]);
+  t.deepEqual([...data.bag("tags").offsets], [0, 1]);
+  t.is(data.text("blurb", 0), "text");
+  t.is(data.findUser(data.userId(0)), 0);
+});
+
 test("gives what was written", async (t) => {
   const data = await opened(t);
   t.deepEqual([data.users, data.items, data.events], [2, 4, 5]);
