@@ -15,6 +15,8 @@ export class Dictionary {
   #hashes = new Int32Array(1 << 10);
   #slots = new Int32Array(1 << 11).fill(emptySlot);
   #size = 0;
+  /** The index given last. */
+  #last = 0;
   readonly #scratch = Buffer.alloc(3 * longestKey);
 
   get size(): number {
@@ -29,10 +31,13 @@ export class Dictionary {
 
   /** Index of the name that stands in `bytes` from `start` to `end` as UTF-8; it enters if new. */
   indexOfBytes(bytes: Uint8Array, start: number, end: number): number {
+    const last = this.#last; // tables often have a user's rows together
+    if (last < this.#size && this.#equals(last, bytes, start, end)) return last;
     const hash = hashOf(bytes, start, end);
     const slot = this.#slotOf(hash, bytes, start, end);
     const found = this.#slots[slot]!;
-    return found === emptySlot ? this.#enter(slot, hash, bytes, start, end) : found;
+    this.#last = found === emptySlot ? this.#enter(slot, hash, bytes, start, end) : found;
+    return this.#last;
   }
 
   /** Index of a name, -1 if it is not there. */

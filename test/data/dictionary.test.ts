@@ -50,3 +50,37 @@ test("refuses a name that only a broken file has", (t) => {
   }
   t.is(dictionary.size, 1);
 });
+
+test("takes any bytes, wherever they stand (property)", (t) => {
+  const keys = fc.array(fc.uint8Array({ maxLength: 6, max: 3 }), { maxLength: 100 });
+  fc.assert(
+    fc.property(keys, fc.nat({ max: 5 }), (keys, padding) => {
+      const map = new Map<string, number>();
+      const dictionary = new Dictionary();
+      for (const key of keys) {
+        const bytes = Buffer.concat([Buffer.alloc(padding, 1), key, Buffer.alloc(padding, 2)]);
+        if (!map.has(key.join())) map.set(key.join(), map.size);
+        const index = dictionary.indexOfBytes(bytes, padding, padding + key.length);
+        t.is(index, map.get(key.join())!);
+      }
+    }),
+  );
+});
+
+test("grows past every table it begins with", (t) => {
+  const dictionary = new Dictionary();
+  const count = 100_000;
+  for (let i = 0; i < count; i++) dictionary.index(`user-${i}`);
+  t.is(dictionary.size, count);
+  for (let i = 0; i < count; i += 997) {
+    t.is(dictionary.find(`user-${i}`), i);
+    t.is(dictionary.name(i), `user-${i}`);
+  }
+});
+
+test("a name that was forgotten is new when it comes again", (t) => {
+  const dictionary = new Dictionary();
+  t.deepEqual(["a", "b", "b"].map((name) => dictionary.index(name)), [0, 1, 1]);
+  dictionary.truncate(1);
+  t.deepEqual(["c", "b", "c"].map((name) => dictionary.index(name)), [1, 2, 1]);
+});

@@ -1,17 +1,18 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
-import { createGunzip, type Gunzip } from "node:zlib";
+import { setImmediate } from "node:timers/promises";
+import { constants, createGunzip, type Gunzip } from "node:zlib";
 import { DataError } from "../../errors.js";
 
 export interface ByteSourceOptions {
   signal?: AbortSignal | undefined;
-  /** Most bytes to give at once. Default: 256 KiB. */
+  /** Bytes to read or inflate at once, at least 2. Default: 256 KiB. */
   blockBytes?: number | undefined;
 }
 
 const gzipMagic = [0x1f, 0x8b];
 /** Of compressed data taken at once: what it becomes waits in memory, up to a thousand times as much. */
-const compressedBlockBytes = 32 << 10;
+const compressedBytes = 32 << 10;
 
 /** The content of a file, inflated if it is gzip, and the digest of the file's own bytes. One pass. */
 export class ByteSource {
@@ -31,7 +32,7 @@ export class ByteSource {
     options: ByteSourceOptions,
   ) {
     this.#signal = options.signal;
-    this.#blockBytes = options.blockBytes ?? 256 << 10;
+    this.#blockBytes = Math.max(gzipMagic.length, options.blockBytes ?? 256 << 10);
   }
 
   /**
@@ -56,7 +57,7 @@ export class ByteSource {
     return this.#bytesRead;
   }
 
-  /** The next bytes of the content, at least one and at most a block; undefined at the end. They are the caller's. */
+  /** The next bytes of the content, at least one, valid until the next call; undefined at the end. */
   async next(): Promise<Uint8Array | undefined> {
     this.#signal?.throwIfAborted();
     this.#blocks ??= this.#content();
@@ -76,7 +77,7 @@ export class ByteSource {
   }
 
   async *#content(): AsyncGenerator<Uint8Array> {
-    const first = await this.#read(Math.max(this.#blockBytes, gzipMagic.length));
+    const first = await this.#read(Buffer.allocUnsafeSlow(this.#blockBytes));
     yield* gzipMagic.every((byte, i) => first[i] === byte)
       ? this.#inflated(first)
       : this.#plain(first);
@@ -84,8 +85,9 @@ export class ByteSource {
   }
 
   async *#plain(first: Uint8Array): AsyncGenerator<Uint8Array> {
-    for (let block = first; block.length > 0; ) {
-      const next = this.#read(this.#blockBytes); // while the caller works on this one
+    const buffers = [0, 1].map(() => Buffer.allocUnsafeSlow(this.#blockBytes));
+    for (let block = first, turn = 0; block.length > 0; turn = 1 - turn) {
+      const next = this.#read(buffers[turn]!); // while the caller works on this block
       next.catch(() => {}); // awaited below, unless the caller has gone
       yield block;
       block = await next;
@@ -94,48 +96,66 @@ export class ByteSource {
 
   async *#inflated(first: Uint8Array): AsyncGenerator<Uint8Array> {
     const inflation = new Inflation(this.name, this.#blockBytes);
+    let waiting = first;
+    const step = async (): Promise<Inflated> => {
+      if (waiting.length === 0) waiting = await this.#read(Buffer.allocUnsafeSlow(compressedBytes));
+      const compressed = waiting.subarray(0, compressedBytes);
+      waiting = waiting.subarray(compressed.length);
+      return compressed.length > 0 ? inflation.inflate(compressed) : inflation.finish();
+    };
     try {
-      for (let offset = 0; offset < first.length; offset += compressedBlockBytes) {
-        yield* inflation.inflate(first.subarray(offset, offset + compressedBlockBytes));
+      for (let next = step(); ; ) {
+        const { blocks, end, fault } = await next;
+        if (!end) {
+          next = step(); // while the caller works on these blocks
+          next.catch(() => {});
+        }
+        for (const [i, block] of blocks.entries()) {
+          if (i > 0) await setImmediate(); // a small piece can become very many blocks
+          yield block;
+        }
+        if (fault !== undefined) throw fault;
+        if (end) return;
       }
-      for (;;) {
-        const compressed = await this.#read(compressedBlockBytes);
-        if (compressed.length === 0) break;
-        yield* inflation.inflate(compressed);
-      }
-      yield* inflation.finish();
     } finally {
       inflation.close();
     }
   }
 
-  /** The next bytes of the file: `length` of them except at its end. */
-  async #read(length: number): Promise<Uint8Array> {
-    const buffer = Buffer.allocUnsafeSlow(length);
+  /** The next bytes of the file: as many as fit, except at its end. */
+  async #read(into: Buffer): Promise<Uint8Array> {
     let filled = 0;
     try {
-      while (filled < length) {
-        const { bytesRead } = await this.file.read(buffer, filled, length - filled, null);
+      while (filled < into.length) {
+        const { bytesRead } = await this.file.read(into, filled, into.length - filled, null);
         if (bytesRead === 0) break;
         filled += bytesRead;
       }
     } catch (error) {
       throw asDataError(this.name, error);
     }
-    const read = buffer.subarray(0, filled);
+    const read = into.subarray(0, filled);
     this.#bytesRead += filled;
     this.#hash.update(read);
     return read;
   }
 }
 
-/** Gzip, of any number of members, to bytes. What comes before a fault is given before the error is thrown. */
+/** What a piece of compressed data has become. */
+interface Inflated {
+  readonly blocks: readonly Buffer[];
+  readonly end: boolean;
+  /** What is wrong with the data behind the blocks. */
+  readonly fault?: DataError | undefined;
+}
+
+/** Gzip, of any number of members, to bytes. */
 class Inflation {
   readonly #gunzip: Gunzip;
   #compressedBytes = 0;
   #inflatedBytes = 0;
-  #inflated: Buffer[] = [];
-  #error: Error | undefined;
+  #blocks: Buffer[] = [];
+  #error: (Error & { code?: string }) | undefined;
   #ended = false;
   /** Called when the stream has failed or come to its end. */
   #wake: () => void = () => {};
@@ -144,8 +164,11 @@ class Inflation {
     readonly name: string,
     blockBytes: number,
   ) {
-    this.#gunzip = createGunzip({ chunkSize: Math.max(64, blockBytes) });
-    this.#gunzip.on("data", (block: Buffer) => this.#inflated.push(block));
+    this.#gunzip = createGunzip({ chunkSize: Math.max(constants.Z_MIN_CHUNK, blockBytes) });
+    this.#gunzip.on("data", (block: Buffer) => {
+      this.#blocks.push(block);
+      this.#inflatedBytes += block.length;
+    });
     this.#gunzip.once("error", (error) => {
       this.#error = error;
       this.#wake();
@@ -156,51 +179,45 @@ class Inflation {
     });
   }
 
-  async *inflate(compressed: Uint8Array): AsyncGenerator<Uint8Array> {
+  async inflate(compressed: Uint8Array): Promise<Inflated> {
     this.#compressedBytes += compressed.length;
     if (!this.#ended) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
         this.#gunzip.write(compressed, () => resolve());
       });
-      yield* this.#taken();
     }
-    // The stream ends by itself at zeros after a member. They are padding, and nothing else may follow.
-    if (this.#ended) {
-      const rest = Math.min(compressed.length, this.#compressedBytes - this.#gunzip.bytesWritten);
-      if (compressed.subarray(compressed.length - rest).some((byte) => byte !== 0)) {
-        throw this.#fault("goes on after its end");
-      }
-    }
+    // The stream ends by itself at zeros behind a member. They are padding, and nothing else may follow.
+    const rest = Math.min(compressed.length, this.#compressedBytes - this.#gunzip.bytesWritten);
+    const padded = compressed.subarray(compressed.length - rest).every((byte) => byte === 0);
+    const fault = this.#ended && !padded ? this.#fault("goes on after its end") : undefined;
+    return this.#taken(false, fault);
   }
 
-  async *finish(): AsyncGenerator<Uint8Array> {
-    if (this.#ended) return;
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      this.#gunzip.end();
-    });
-    yield* this.#taken();
+  async finish(): Promise<Inflated> {
+    if (!this.#ended) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        this.#gunzip.end();
+      });
+    }
+    return this.#taken(true);
   }
 
   close(): void {
     this.#gunzip.destroy();
   }
 
-  *#taken(): Generator<Uint8Array> {
-    const taken = this.#inflated;
-    this.#inflated = [];
-    for (const block of taken) {
-      this.#inflatedBytes += block.length;
-      yield block;
-    }
-    if (this.#error !== undefined) throw this.#failure(this.#error);
+  #taken(end: boolean, fault = this.#failure()): Inflated {
+    const blocks = this.#blocks;
+    this.#blocks = [];
+    return { blocks, end: end || fault !== undefined, fault };
   }
 
-  #failure(error: Error & { code?: string }): DataError {
-    return error.code === "Z_BUF_ERROR"
-      ? this.#fault("is cut short")
-      : this.#fault(`is corrupt (${error.message})`);
+  #failure(): DataError | undefined {
+    if (this.#error === undefined) return undefined;
+    if (this.#error.code === "Z_BUF_ERROR") return this.#fault("is cut short");
+    return this.#fault(`is corrupt (${this.#error.message})`);
   }
 
   #fault(what: string): DataError {

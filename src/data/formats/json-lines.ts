@@ -18,6 +18,8 @@ export interface JsonLinesFormat {
 }
 
 const newline = 0x0a;
+/** Of the file's beginning, looked at to tell lines of JSON from one piece of it. */
+const headBytes = 256;
 const finished: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /**
@@ -130,18 +132,13 @@ class JsonLinesReader implements RowReader, Iterable<Row>, Iterator<Row, undefin
   /** @throws DataError for a file that is one piece of JSON, not lines of it */
   async checkStart(): Promise<void> {
     const { window } = this;
-    const space = /^\s*/;
-    for (;;) {
-      const head = window.text(window.start, Math.min(window.end, window.start + 256));
-      const text = head.replace(space, "");
-      if (text.length > 1 || window.ended) {
-        if (!text.startsWith("[") && !/^\{\s*\n/.test(text)) return;
-        throw new DataError(
-          `${this.name}: expected one object a line (JSON lines), got one ${shown(text[0])} over many lines`,
-        );
-      }
-      await window.more();
-    }
+    while (!window.ended && window.end - window.start < headBytes) await window.more();
+    const head = window.text(window.start, Math.min(window.end, window.start + headBytes));
+    const [, list, object] = /^\s*(?:(\[)|(\{[ \t\r]*\n))/.exec(head) ?? [];
+    if (list === undefined && object === undefined) return;
+    const got =
+      list === undefined ? "an object over several lines" : "a file that begins with a list";
+    throw new DataError(`${this.name}: expected an object on every line (JSON lines), got ${got}`);
   }
 
   /** Whether the line is a record. */
