@@ -26,9 +26,11 @@ export class DelimitedScanner {
   };
   /** Ends of lines in the record being scanned. */
   #lines = 0;
-  /** The field whose quote does not close, and the line where it opens. */
+  /** The field whose quote does not close, -1 if there is none; the line where the last quote opened. */
   #openField = -1;
   #openLine = 0;
+  /** Whether `row.escaped` is not all zeros. */
+  #escapes = false;
   readonly #first: number;
   readonly #width: number;
 
@@ -75,6 +77,10 @@ export class DelimitedScanner {
     const first = this.#first;
     const width = this.#width;
     this.#openField = -1;
+    if (this.#escapes) {
+      this.row.escaped.fill(0);
+      this.#escapes = false;
+    }
     let field = 0;
     let from = start;
     let i = start;
@@ -122,7 +128,7 @@ export class DelimitedScanner {
       }
       if (i === limit) return last ? this.#finish(field, i, limit) : unfinished;
       if (bytes[i] === newline) return this.#finish(field, i, limit);
-      if (bytes[i] !== first) return this.#reportTrailing(field, i, limit);
+      if (bytes[i] !== first) return this.#reportTrailing(field, i);
       i++;
     }
   }
@@ -162,6 +168,7 @@ export class DelimitedScanner {
     row.starts[field] = from;
     row.ends[field] = to;
     row.escaped[field] = escaped;
+    if (escaped === 1) this.#escapes = true;
   }
 
   #finish(lastField: number, at: number, limit: number): number {
@@ -204,10 +211,14 @@ export class DelimitedScanner {
     this.#report(this.#openField, rule, tooLong ? "none" : "the end of the file");
   }
 
-  #reportTrailing(field: number, at: number, limit: number): number {
-    this.row.line += this.#lines;
-    const got = shown(this.window.text(at, Math.min(at + 16, limit)));
-    this.#report(field, "expected a separator or the end of the line after a closing quote", got);
+  #reportTrailing(field: number, at: number): number {
+    const { row, window } = this;
+    const line = row.line + this.#lines;
+    const byte = window.bytes[at]!;
+    const got = byte < 0x80 ? shown(String.fromCharCode(byte)) : `byte 0x${byte.toString(16)}`;
+    row.line = this.#openLine;
+    const rule = "expected a separator or the end of the line after a closing quote";
+    this.#report(field, rule, line === row.line ? got : `${got} in line ${line}`);
     return broken;
   }
 

@@ -1,12 +1,13 @@
 import { DataError, RowError } from "../../errors.js";
 import { ByteSource } from "./byte-source.js";
 import { jsonFault } from "./json-fault.js";
-import { JsonRow } from "./json-row.js";
+import { type JsonObject, jsonColumn } from "./json-path.js";
 import { parsePythonLiteral } from "./python-literal.js";
 import type { ReaderOptions, Row, RowReader } from "./row.js";
 import { shown } from "./shown.js";
 import { SyntaxFault } from "./syntax-fault.js";
 import { TextWindow } from "./text-window.js";
+import { type ValueColumn, ValueRow } from "./value-row.js";
 
 export interface JsonLinesFormat {
   /** `python`: every line is a Python dictionary, as in the metadata of Amazon Reviews 2014. Default: `json`. */
@@ -58,7 +59,9 @@ function parseJson(line: string): unknown {
 
 /** Its own blocks, and their iterator: there is only one place in the file to read at. */
 class JsonLinesReader implements RowReader, Iterable<Row>, Iterator<Row, undefined> {
-  readonly #row: JsonRow;
+  readonly #columns: ValueColumn[] = [];
+  readonly #row: ValueRow;
+  #record: JsonObject = {};
   readonly #current: IteratorYieldResult<Row>;
 
   constructor(
@@ -66,7 +69,7 @@ class JsonLinesReader implements RowReader, Iterable<Row>, Iterator<Row, undefin
     readonly parse: (line: string) => unknown,
     readonly report: ReaderOptions["onError"],
   ) {
-    this.#row = new JsonRow(window.source.name);
+    this.#row = new ValueRow(window.source.name, this.#columns);
     this.#current = { done: false, value: this.#row };
   }
 
@@ -91,7 +94,7 @@ class JsonLinesReader implements RowReader, Iterable<Row>, Iterator<Row, undefin
   }
 
   column(name: string | number): number {
-    return this.#row.column(`${name}`);
+    return this.#columns.push(jsonColumn(`${name}`, () => this.#record)) - 1;
   }
 
   async *rows(): AsyncGenerator<Iterable<Row>> {
@@ -156,7 +159,7 @@ class JsonLinesReader implements RowReader, Iterable<Row>, Iterator<Row, undefin
     try {
       const value = this.parse(line);
       if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-        this.#row.record = value as Record<string, unknown>;
+        this.#record = value as JsonObject;
         return true;
       }
       this.#report("expected an object", shown(value));
