@@ -11,8 +11,10 @@ export interface ByteSourceOptions {
 }
 
 const gzipMagic = [0x1f, 0x8b];
-/** Of compressed data taken at once: what it becomes waits in memory, up to a thousand times as much. */
+/** Of compressed data read at once. */
 const compressedBytes = 32 << 10;
+/** It can become a thousand times as much. Where a piece becomes more than this, smaller pieces are taken. */
+const inflatedAtOnce = 1 << 20; // bytes
 
 /** The content of a file, inflated if it is gzip, and the digest of the file's own bytes. One pass. */
 export class ByteSource {
@@ -97,11 +99,16 @@ export class ByteSource {
   async *#inflated(first: Uint8Array): AsyncGenerator<Uint8Array> {
     const inflation = new Inflation(this.name, this.#blockBytes);
     let waiting = first;
+    let most = compressedBytes;
     const step = async (): Promise<Inflated> => {
       if (waiting.length === 0) waiting = await this.#read(Buffer.allocUnsafeSlow(compressedBytes));
-      const compressed = waiting.subarray(0, compressedBytes);
+      if (waiting.length === 0) return inflation.finish();
+      const compressed = waiting.subarray(0, most);
       waiting = waiting.subarray(compressed.length);
-      return compressed.length > 0 ? inflation.inflate(compressed) : inflation.finish();
+      const inflated = await inflation.inflate(compressed);
+      const bytes = inflated.blocks.reduce((sum, block) => sum + block.length, 0);
+      most = bytes > inflatedAtOnce ? Math.ceil(most / 2) : Math.min(2 * most, compressedBytes);
+      return inflated;
     };
     try {
       for (let next = step(); ; ) {
