@@ -80,7 +80,13 @@ test("grows past every table it begins with", (t) => {
 
 test("a name that was forgotten is new when it comes again", (t) => {
   const dictionary = new Dictionary();
-  t.deepEqual(["a", "b", "b"].map((name) => dictionary.index(name)), [0, 1, 1]);
+  t.deepEqual(
+    ["a", "b", "b"].map((name) => dictionary.index(name)),
+    [0, 1, 1],
+  );
   dictionary.truncate(1);
-  t.deepEqual(["c", "b", "c"].map((name) => dictionary.index(name)), [1, 2, 1]);
+  t.deepEqual(
+    ["c", "b", "c"].map((name) => dictionary.index(name)),
+    [1, 2, 1],
+  );
 });
