@@ -1,10 +1,14 @@
 /** The items in their final order, once all events have been read. */
-import type { Feature } from "../feature.js";
+import { setImmediate } from "node:timers/promises";
+import type { Dictionary } from "../dictionary.js";
+import { type Feature, missingIndex } from "../feature.js";
 import type { Source } from "../source.js";
 import type { Collected, ItemColumn, Vocabulary } from "./collected.js";
 import type { ItemFeature } from "./item-features.js";
 import type { Items } from "./items.js";
 import { arrange, remapOf } from "./vocabularies.js";
+
+const namesAtOnce = 1 << 15;
 
 export interface Catalogue {
   readonly items: Collected["items"];
@@ -18,34 +22,56 @@ export interface Catalogue {
  * @param counts events of each item, as the items came
  * @param fromTable how many of them are of the items table; undefined without one
  */
-export function catalogueOf(
+export async function catalogueOf(
   { ids, titles, features, repeated }: Items,
   counts: Float64Array,
   fromTable: number | undefined,
   catalogue: Source["catalogue"],
-): Catalogue {
-  const order = catalogue === "seen" ? placesOf(counts, (count) => count > 0) : undefined;
-  const names = [...ids.names()];
-  const pick = <T>(list: readonly T[]) =>
-    order === undefined ? list : order.map((index) => list[index]!);
+): Promise<Catalogue> {
+  const order = catalogue === "seen" ? placesWithEvents(counts) : undefined;
   const kept = order === undefined ? counts : Float64Array.from(order, (index) => counts[index]!);
-  const finished = features.map((feature) => finish(feature, order, kept));
+  const finished: Finished[] = [];
+  for (const feature of features) {
+    finished.push(finish(feature, order, kept));
+    await setImmediate();
+  }
   return {
     items: {
-      ids: pick(names),
-      titles: pick(titles),
+      ids: await namesOf(ids, order),
+      titles: order === undefined ? titles : order.map((index) => titles[index]),
       columns: finished.map(({ column }) => column),
       counts: kept,
-      withoutMetadata: fromTable === undefined ? 0 : names.length - fromTable,
+      withoutMetadata: fromTable === undefined ? 0 : ids.size - fromTable,
       repeated,
     },
-    remap: order && remapOf(order, names.length),
+    remap: order && remapOf(order, ids.size),
     features: finished.map(({ declared }) => declared),
     vocabularies: finished.flatMap(({ vocabulary }) => vocabulary ?? []),
   };
 }
 
-function finish(feature: ItemFeature, order: readonly number[] | undefined, counts: Float64Array) {
+/** The names of a dictionary, in this order. Millions take seconds, so others get their turn. */
+async function namesOf(ids: Dictionary, order: readonly number[] | undefined): Promise<string[]> {
+  const names: string[] = [];
+  for (let place = 0; place < (order?.length ?? ids.size); place++) {
+    names.push(ids.name(order === undefined ? place : order[place]!));
+    if (place % namesAtOnce === namesAtOnce - 1) await setImmediate();
+  }
+  return names;
+}
+
+interface Finished {
+  readonly column: ItemColumn;
+  readonly declared: Feature;
+  /** Undefined for text. */
+  readonly vocabulary?: Vocabulary;
+}
+
+function finish(
+  feature: ItemFeature,
+  order: readonly number[] | undefined,
+  counts: Float64Array,
+): Finished {
   const { name, kind, values } = feature;
   const column = order === undefined ? feature.column() : pickRows(feature.column(), order);
   const declare = (size: number, missing: number, longest: number): Feature => ({
@@ -108,21 +134,21 @@ function replace(indices: Int32Array, remap: Int32Array): void {
 /** Items without a value, most values of an item, and events of each value. */
 function survey(column: Exclude<ItemColumn, { kind: "text" }>, size: number, counts: Float64Array) {
   const valueCounts = new Float64Array(size);
+  const values = column.kind === "bag" ? column.values : column.indices;
   let missing = 0;
   let longest = column.kind === "bag" ? 0 : 1;
-  for (const [row, count] of counts.entries()) {
-    const [start, end] =
-      column.kind === "bag" ? [column.offsets[row]!, column.offsets[row + 1]!] : [row, row + 1];
-    const values = column.kind === "bag" ? column.values : column.indices;
-    if (start === end || values[start] === -1) missing++;
+  for (let row = 0; row < counts.length; row++) {
+    const start = column.kind === "bag" ? column.offsets[row]! : row;
+    const end = column.kind === "bag" ? column.offsets[row + 1]! : row + 1;
+    if (start === end || values[start] === missingIndex) missing++;
     else longest = Math.max(longest, end - start);
-    for (let i = start; i < end; i++) if (values[i]! >= 0) valueCounts[values[i]!]! += count;
+    for (let i = start; i < end; i++) if (values[i]! >= 0) valueCounts[values[i]!]! += counts[row]!;
   }
   return { missing, longest, valueCounts };
 }
 
-function placesOf(array: Float64Array, holds: (value: number) => boolean): number[] {
+function placesWithEvents(counts: Float64Array): number[] {
   const places: number[] = [];
-  for (const [place, value] of array.entries()) if (holds(value)) places.push(place);
+  for (let place = 0; place < counts.length; place++) if (counts[place]! > 0) places.push(place);
   return places;
 }

@@ -42,7 +42,7 @@ export async function collect(source: Source, options: CollectOptions): Promise<
     const events = await openEvents(source, items, problems, options, opened);
     files.push(...(await readEvents(source, events, problems, options)));
     items.fill();
-    return finish(source, items, fromTable, events, files);
+    return await finish(source, items, fromTable, events, files);
   } catch (error) {
     for (const resource of opened) await resource.close();
     throw error;
@@ -103,15 +103,15 @@ async function openEvents(
   return new Events(mapping, items.ids, features, sorter, problems);
 }
 
-function finish(
+async function finish(
   source: Source,
   items: Items,
   fromTable: number | undefined,
   events: Events,
   files: readonly SourceFile[],
-): Collected {
+): Promise<Collected> {
   const itemCounts = events.itemCounts.toArray(items.ids.size);
-  const catalogue = catalogueOf(items, itemCounts, fromTable, source.catalogue);
+  const catalogue = await catalogueOf(items, itemCounts, fromTable, source.catalogue);
   const orders = new Map<string, Arranged>();
   const vocabularies: Vocabulary[] = [];
   for (const feature of events.features) {
