@@ -1,14 +1,11 @@
 /** The items in their final order, once all events have been read. */
-import { setImmediate } from "node:timers/promises";
-import type { Dictionary } from "../dictionary.js";
 import { type Feature, missingIndex } from "../feature.js";
 import type { Source } from "../source.js";
 import type { Collected, ItemColumn, Vocabulary } from "./collected.js";
 import type { ItemFeature } from "./item-features.js";
 import type { Items } from "./items.js";
+import { namesOf } from "./names.js";
 import { arrange, remapOf } from "./vocabularies.js";
-
-const namesAtOnce = 1 << 15;
 
 export interface Catalogue {
   readonly items: Collected["items"];
@@ -31,10 +28,7 @@ export async function catalogueOf(
   const order = catalogue === "seen" ? placesWithEvents(counts) : undefined;
   const kept = order === undefined ? counts : Float64Array.from(order, (index) => counts[index]!);
   const finished: Finished[] = [];
-  for (const feature of features) {
-    finished.push(finish(feature, order, kept));
-    await setImmediate();
-  }
+  for (const feature of features) finished.push(await finish(feature, order, kept));
   return {
     items: {
       ids: await namesOf(ids, order),
@@ -50,16 +44,6 @@ export async function catalogueOf(
   };
 }
 
-/** The names of a dictionary, in this order. Millions take seconds, so others get their turn. */
-async function namesOf(ids: Dictionary, order: readonly number[] | undefined): Promise<string[]> {
-  const names: string[] = [];
-  for (let place = 0; place < (order?.length ?? ids.size); place++) {
-    names.push(ids.name(order === undefined ? place : order[place]!));
-    if (place % namesAtOnce === namesAtOnce - 1) await setImmediate();
-  }
-  return names;
-}
-
 interface Finished {
   readonly column: ItemColumn;
   readonly declared: Feature;
@@ -67,11 +51,11 @@ interface Finished {
   readonly vocabulary?: Vocabulary;
 }
 
-function finish(
+async function finish(
   feature: ItemFeature,
   order: readonly number[] | undefined,
   counts: Float64Array,
-): Finished {
+): Promise<Finished> {
   const { name, kind, values } = feature;
   const column = order === undefined ? feature.column() : pickRows(feature.column(), order);
   const declare = (size: number, missing: number, longest: number): Feature => ({
@@ -87,7 +71,7 @@ function finish(
     return { column, declared: declare(0, missing, 1) };
   }
   const indices = column.kind === "single" ? column.indices : column.values;
-  const arranged = arrange(values, kind, order && usedOf(indices, values.size));
+  const arranged = await arrange(values, kind, order && usedOf(indices, values.size));
   if (arranged.remap !== undefined) replace(indices, arranged.remap);
   const { missing, longest, valueCounts } = survey(column, arranged.values.length, counts);
   return {

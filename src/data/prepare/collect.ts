@@ -116,7 +116,7 @@ async function finish(
   const vocabularies: Vocabulary[] = [];
   for (const feature of events.features) {
     if (feature.kind === "text") continue;
-    const order = arrange(feature.values, feature.kind);
+    const order = await arrange(feature.values, feature.kind);
     orders.set(feature.name, order);
     vocabularies.push(eventVocabulary(feature.name, order, feature.counts));
   }

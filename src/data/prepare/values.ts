@@ -4,6 +4,7 @@ import { Dictionary } from "../dictionary.js";
 import { missingIndex } from "../feature.js";
 import type { Row } from "../formats/row.js";
 import type { FeatureMapping } from "../source.js";
+import { namesOf } from "./names.js";
 import { Numbers } from "./numbers.js";
 
 /** Distinct values of an ordinal feature; one with more is a measurement, not a scale. */
@@ -19,7 +20,7 @@ export interface Values {
   /** Forgets the values that came last, until `size` are left. */
   truncate(size: number): void;
   /** The values in the order of their indices. */
-  list(): readonly string[] | readonly number[];
+  list(): Promise<readonly string[] | readonly number[]>;
 }
 
 /** Values of a feature that has one in each row. */
@@ -47,8 +48,8 @@ class NameValues implements SingleValues {
     this.#names.truncate(size);
   }
 
-  list(): readonly string[] {
-    return [...this.#names.names()];
+  list(): Promise<readonly string[]> {
+    return namesOf(this.#names);
   }
 }
 
@@ -81,7 +82,7 @@ class OrdinalValues implements SingleValues {
     this.#numbers.truncate(size);
   }
 
-  list(): readonly number[] {
+  async list(): Promise<readonly number[]> {
     return this.#numbers.values;
   }
 
@@ -123,7 +124,7 @@ export class BagValues implements Values {
   read(row: Row, column: number): readonly number[] {
     const indices = this.#indices;
     indices.length = 0;
-    for (const text of this.#namesOf(row, column)) {
+    for (const text of this.#textsOf(row, column)) {
       const name = text.trim();
       if (name === "" || this.#none.has(name)) continue;
       const index = enter(name, this.#names, row, column);
@@ -136,11 +137,11 @@ export class BagValues implements Values {
     this.#names.truncate(size);
   }
 
-  list(): readonly string[] {
-    return [...this.#names.names()];
+  list(): Promise<readonly string[]> {
+    return namesOf(this.#names);
   }
 
-  #namesOf(row: Row, column: number): Iterable<string> {
+  #textsOf(row: Row, column: number): Iterable<string> {
     const field = row.value(column);
     if (field === undefined || field === null) return [];
     if (this.#values !== undefined) return this.#values(field);

@@ -12,8 +12,12 @@ export interface Arranged {
 }
 
 /** @param used which values stay; undefined: all */
-export function arrange(values: Values, kind: Feature["kind"], used?: Uint8Array): Arranged {
-  const list = values.list();
+export async function arrange(
+  values: Values,
+  kind: Feature["kind"],
+  used?: Uint8Array,
+): Promise<Arranged> {
+  const list = await values.list();
   let order = Array.from(list.keys());
   if (used !== undefined) order = order.filter((index) => used[index] === 1);
   if (kind === "ordinal") {
