@@ -48,28 +48,29 @@ void GatherSpec::check() const {
 
 Gather::Gather(GatherSpec spec) : spec_(std::move(spec)) {
   const int64_t positions = spec_.batch * spec_.windows.longest;
-  int64_t most = positions;
+  require_addressable(positions);
   std::vector<size_t> bytes = {size_t(spec_.batch) * 4, size_t(spec_.batch) * 8, size_t(spec_.batch + 1) * 4};
-  const auto add = [&](int64_t numbers) {
-    most = std::max(most, numbers);
-    bytes.push_back(size_t(numbers) * 4);
-  };
   for (const GatheredFeature& feature : spec_.features) {
-    const int64_t values = feature.bag ? positions * feature.longest : positions;
-    add(values);
-    if (feature.bag) add(positions + 1);
-    if (spec_.targets) add(values);
+    const int64_t values = positions * feature.longest;
+    require_addressable(values);
+    bytes.push_back(size_t(values) * 4);
+    if (feature.bag) bytes.push_back(size_t(positions + 1) * 4);
+    if (spec_.targets) bytes.push_back(size_t(values) * 4);
     wants_items_ |= feature.source != FeatureSource::kEvent;
   }
-  if (most >= INT32_MAX)
-    throw std::runtime_error(concat("a batch of ", spec_.batch, " windows of ", spec_.windows.longest,
-                                    " events has more than ", INT32_MAX, " values; make it smaller"));
   size_t offset = (kHeads + 2 * bytes.size()) * sizeof(double);
   for (const size_t capacity : bytes) {
     offsets_.push_back(offset);
     offset += (capacity + 63) / 64 * 64;
   }
   offsets_.push_back(offset);
+}
+
+// Offsets of bags and of windows are int32, as tensors of indices are.
+void Gather::require_addressable(int64_t values) const {
+  if (values >= INT32_MAX)
+    throw std::runtime_error(concat("a batch of ", spec_.batch, " windows of ", spec_.windows.longest,
+                                    " events has more than ", INT32_MAX, " values; make it smaller"));
 }
 
 bool Gather::fill(const std::vector<uint64_t>& indices, double* block, const std::atomic<bool>& cancelled) {

@@ -63,6 +63,7 @@ class Gather {
   bool fill(const std::vector<uint64_t>& indices, double* block, const std::atomic<bool>& cancelled);
 
  private:
+  void require_addressable(int64_t values) const;
   // The next section, with room for what it may hold at most; `length` says how much it holds.
   template <class T> T* section(int64_t length);
   void set_length(size_t section, int64_t length) { block_[kHeads + 2 * section + 1] = double(length); }

@@ -148,3 +148,22 @@ test("abandoned iterators leave neither tensors nor memory nor threads", async (
   t.is(code, 0, stderr);
   t.is(stdout, "0 0 \n");
 });
+
+test("running out of memory is an error in the loop, and leaves nothing", async (t) => {
+  const { code, stdout, stderr } = await program(
+    `${load} ${define}
+    try {
+      for await (const batch of loader()) console.log(batch.size);
+    } catch (error) {
+      console.log(error.code, llm.memory().tensors);
+    }
+    for await (const batch of loader({ batchSize: 5 })) {
+      console.log(batch.size);
+      break;
+    }
+  `,
+    { env: { USER_LLM_MEMORY_LIMIT: "15000000" } },
+  );
+  t.is(code, 0, stderr);
+  t.is(stdout, "ERR_OUT_OF_MEMORY 0\n5\n");
+});
