@@ -175,3 +175,22 @@ test.serial("does not hold what it has not been asked for", async (t) => {
   t.log(`${most >> 20} MiB at most`);
   t.true(most < 80 << 20);
 });
+
+test.serial("lets the event loop turn between blocks", async (t) => {
+  const content = Buffer.alloc(20 << 20, "1,2,3\n");
+  for (const bytes of [content, gzipSync(content)]) {
+    const source = await ByteSource.open(await write(bytes));
+    let turns = 0;
+    let counting = true;
+    const count = (): void => {
+      turns++;
+      if (counting) setImmediate(count);
+    };
+    setImmediate(count);
+    let blocks = 0;
+    while ((await source.next()) !== undefined) blocks++;
+    counting = false;
+    await source.close();
+    t.true(blocks >= 80 && turns >= blocks / 2, `${turns} turns for ${blocks} blocks`);
+  }
+});
