@@ -1,5 +1,7 @@
 /**
- * Every TypeScript block of the README and of docs/ runs as it stands, and prints something. They run in a folder with small raw files under the names that the pages use.
+ * Every TypeScript block of the README and of docs/ runs as it stands, and prints something; so does every block of
+ * `user-llm data` commands that needs neither the network nor minutes. They run in a folder with small raw files under
+ * the names that the pages use.
  */
 import { execFile } from "node:child_process";
 import { cpSync, readdirSync, readFileSync } from "node:fs";
@@ -11,6 +13,8 @@ import { promisify } from "node:util";
 import test, { type ExecutionContext } from "ava";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
+const cli = join(root, "src/cli/main.ts");
+const run = promisify(execFile);
 const tsx = import.meta.resolve("tsx");
 const pages = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".md"))
@@ -25,9 +29,24 @@ for (const page of ["README.md", ...pages]) {
         join(folder, "snippet.mts"),
         code.replace(/from "user-llm(\/\w+)?"/g, source),
       );
-      const { stdout } = await node(folder, "snippet.mts");
+      const args = [`--import=${tsx}`, "snippet.mts"];
+      const { stdout } = await run(process.execPath, args, { cwd: folder });
       t.log(stdout.trim());
       t.not(stdout, "");
+    });
+  }
+  const commands = blocks(text, "sh").filter(
+    (block) => block.startsWith("user-llm data ") && !/ download | ml-20m/.test(block),
+  );
+  if (commands.length > 0 && process.platform !== "win32") {
+    test(`${page}, commands run`, async (t) => {
+      const cwd = await workFolder(t);
+      const script = `user-llm() { "${process.execPath}" "--import=${tsx}" "${cli}" "$@"; }`;
+      for (const block of commands) {
+        const { stdout } = await run("bash", ["-ec", `${script}\n${block}`], { cwd });
+        t.log(`${block}${stdout.trim()}`);
+        t.not(stdout, "");
+      }
     });
   }
 }
@@ -57,8 +76,4 @@ async function workFolder(t: ExecutionContext): Promise<string> {
   }
   await symlink(join(root, "node_modules"), join(folder, "node_modules"), "junction");
   return folder;
-}
-
-function node(cwd: string, ...parts: string[]) {
-  return promisify(execFile)(process.execPath, [`--import=${tsx}`, ...parts], { cwd });
 }
