@@ -4,6 +4,7 @@ export { checkConfig, type Problem, type Resolution, resolveConfig } from "./res
 export {
   expectation,
   jsonSchema,
+  nodesAt,
   optionsOf,
   type SchemaNode,
   type SchemaOption,

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 
-const path = z.string().min(1);
+const path = z.string().min(1).meta({ "x-expects": "a path" });
 const paths = z
   .union([path, z.array(path).min(1)])
   .meta({ "x-expects": "a path, or a list of paths" });
@@ -12,7 +12,7 @@ const share = z.number().gt(0).lt(1);
 const whole = (least: number, most = Number.MAX_SAFE_INTEGER) => z.int().min(least).max(most);
 
 const column = z.union([z.string().min(1), whole(0)]).meta({
-  "x-expects": "the name of a column, or its place from 0 in a file without a header",
+  "x-expects": "the name or place of a column",
 });
 const featureKind = z.enum(["id", "categorical", "ordinal", "bag", "text"]);
 const timeUnit = z.enum(["seconds", "milliseconds", "microseconds", "nanoseconds", "iso"]);
@@ -59,9 +59,11 @@ const tableFile = {
   header: z
     .union([z.boolean(), z.array(z.string())])
     .optional()
-    .describe(
-      "Whether delimited text begins with the names of its columns (the default), or the names.",
-    ),
+    .meta({
+      description:
+        "Names of the columns of delimited text: in the first line (`true`), none, or these.",
+      "x-expects": "true, false or a list",
+    }),
   encoding: z.enum(["utf8", "latin1"]).optional().describe("Of delimited text; else UTF-8."),
 };
 

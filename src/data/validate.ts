@@ -43,6 +43,8 @@ export async function validate(
   return problems.list;
 }
 
+/** What stands beside the files that the manifest names: itself, and what synthetic data says of itself. */
+const cards = ["manifest.json", "synthetic.json"];
 const orphan = "the manifest does not name it";
 
 /** The file that a message of an open is about, and what it says of it. */
@@ -60,7 +62,7 @@ async function checkFiles(
   problems: Problems,
   { signal, onProgress }: LongCall,
 ): Promise<void> {
-  const named = new Set(["manifest.json", ...files.map(({ name }) => name)]);
+  const named = new Set([...cards, ...files.map(({ name }) => name)]);
   for (const name of (await readdir(folder)).sort()) {
     if (!named.has(name)) problems.ofFile(name, orphan);
   }

@@ -58,12 +58,13 @@ test.after.always("clean up", () => rmSync(temp, { recursive: true, force: true 
 test.serial("the tarball holds what a consumer needs and nothing else", (t) => {
   const paths = packed.files.map(({ path }) => path);
   const allowed =
-    /^(dist|src|native|prebuilds)\/|^scripts\/build-native\.mjs$|^(package\.json|CMakeLists\.txt|README\.md|CHANGELOG\.md|LICENSE)$/;
+    /^(dist|src|native|prebuilds|schema)\/|^scripts\/build-native\.mjs$|^(package\.json|CMakeLists\.txt|README\.md|CHANGELOG\.md|LICENSE)$/;
   t.deepEqual(
     paths.filter((path) => !allowed.test(path) || path.startsWith("native/test/")),
     [],
   );
   const needed = ["dist/index.js", "dist/index.d.ts", "dist/cli/main.js", "LICENSE"];
+  t.true(paths.includes("schema/user-llm.schema.json"));
   for (const path of [...needed, "CMakeLists.txt", "scripts/build-native.mjs"]) {
     t.true(paths.includes(path), path);
   }
