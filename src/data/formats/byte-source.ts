@@ -3,6 +3,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 import { constants, createGunzip, type Gunzip } from "node:zlib";
 import { DataError } from "../../errors.js";
+import { fileFault } from "../file-fault.js";
 
 export interface ByteSourceOptions {
   signal?: AbortSignal | undefined;
@@ -50,7 +51,7 @@ export class ByteSource {
       return new ByteSource(path, file, stats.isFile() ? stats.size : undefined, options);
     } catch (error) {
       await file?.close();
-      throw asDataError(path, error);
+      throw fileFault(error, path, "read");
     }
   }
 
@@ -139,7 +140,7 @@ export class ByteSource {
         filled += bytesRead;
       }
     } catch (error) {
-      throw asDataError(this.name, error);
+      throw fileFault(error, this.name, "read");
     }
     const read = into.subarray(0, filled);
     this.#bytesRead += filled;
@@ -231,15 +232,4 @@ class Inflation {
     const far = `${this.#gunzip.bytesWritten} bytes (${this.#inflatedBytes} inflated)`;
     return new DataError(`${this.name}: the gzip data ${what}, after ${far}`);
   }
-}
-
-function asDataError(path: string, error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof DataError) return error;
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === "ENOENT" || code === "ENOTDIR") return new DataError(`${path}: no such file`);
-  if (code === "EISDIR") return new DataError(`${path}: expected a file, got a folder`);
-  if (code === "EACCES" || code === "EPERM") {
-    return new DataError(`${path}: no permission to read this file`);
-  }
-  return new DataError(`${path}: cannot be read (${error.message})`, { cause: error });
 }

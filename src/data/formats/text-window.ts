@@ -45,9 +45,8 @@ export class TextWindow {
   static async open(source: ByteSource, encoding: Encoding, longest = longestLine) {
     const window = new TextWindow(source, encoding, longest);
     while (!window.ended && window.end < byteOrderMark.length) await window.more();
-    if (byteOrderMark.equals(window.bytes.subarray(0, byteOrderMark.length))) {
-      window.start = byteOrderMark.length;
-    }
+    const head = window.bytes.subarray(0, Math.min(byteOrderMark.length, window.end));
+    if (byteOrderMark.equals(head)) window.start = head.length;
     return window;
   }
 

@@ -126,9 +126,14 @@ test("files that cannot be read are told apart", async (t) => {
   const path = await write("text");
   const folder = dirname(path);
   const refusal = (path: string) => t.throwsAsync(ByteSource.open(path), { instanceOf: DataError });
-  const missing = await refusal(join(folder, "missing.csv"));
-  t.is(missing?.message, `${join(folder, "missing.csv")}: no such file`);
-  t.is((await refusal(join(path, "below")))?.message, `${join(path, "below")}: no such file`);
+  t.is(
+    (await refusal(join(folder, "missing.csv"))).message,
+    `${join(folder, "missing.csv")}: cannot read: no such file or folder`,
+  );
+  t.is(
+    (await refusal(join(path, "below"))).message,
+    `${join(path, "below")}: cannot read: it, or a folder above it, is a file`,
+  );
   await mkdir(join(folder, "sub"));
   t.regex(
     (await refusal(join(folder, "sub")))?.message ?? "",
@@ -136,7 +141,7 @@ test("files that cannot be read are told apart", async (t) => {
   );
   await chmod(path, 0);
   if (process.getuid?.() !== 0) {
-    t.regex((await refusal(path))?.message ?? "", /no permission to read this file$/);
+    t.regex((await refusal(path))?.message ?? "", /cannot read: permission denied$/);
   }
 });
 
