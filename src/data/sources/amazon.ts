@@ -1,6 +1,8 @@
 import { basename } from "node:path";
 import { ConfigError, DataError } from "../../errors.js";
+import { ByteSource } from "../formats/byte-source.js";
 import { openJsonLines } from "../formats/json-lines.js";
+import type { ReaderOptions } from "../formats/row.js";
 import type { EventsMapping, ItemsMapping, Source } from "../source.js";
 import { Folder } from "./folder.js";
 import { htmlText } from "./html-text.js";
@@ -27,7 +29,8 @@ interface Layout {
   readonly metadata: RegExp;
   readonly expected: string;
   readonly citation: string;
-  readonly pythonMetadata: boolean;
+  /** Whether lines may be Python literals: metadata as published, anything before someone made JSON of it. */
+  readonly python: boolean;
   readonly events: EventsMapping;
   readonly items: ItemsMapping;
 }
@@ -54,7 +57,7 @@ const layouts: Readonly<Record<AmazonLayout, Layout>> = {
     citation:
       "Ruining He and Julian McAuley. 2016. Ups and Downs: Modeling the Visual Evolution of Fashion Trends with One-Class " +
       "Collaborative Filtering. WWW 2016. https://doi.org/10.1145/2872427.2883037",
-    pythonMetadata: true,
+    python: true,
     events: eventsUntil2018,
     items: {
       id: "asin",
@@ -69,7 +72,7 @@ const layouts: Readonly<Record<AmazonLayout, Layout>> = {
     citation:
       "Jianmo Ni, Jiacheng Li and Julian McAuley. 2019. Justifying Recommendations using Distantly-Labeled Reviews and " +
       "Fine-Grained Aspects. EMNLP-IJCNLP 2019. https://doi.org/10.18653/v1/D19-1018",
-    pythonMetadata: false,
+    python: false,
     events: eventsUntil2018,
     items: {
       id: "asin",
@@ -84,7 +87,7 @@ const layouts: Readonly<Record<AmazonLayout, Layout>> = {
     citation:
       "Yupeng Hou, Jiacheng Li, Zhankui He, An Yan, Xiusi Chen and Julian McAuley. 2024. Bridging Language and Items for " +
       "Retrieval and Recommendation. arXiv:2403.03952",
-    pythonMetadata: false,
+    python: false,
     events: {
       user: "user_id",
       item: "parent_asin",
@@ -119,23 +122,30 @@ export async function amazon(
   const { year, reviews, metadata } =
     typeof input === "string" ? await findFiles(input, options) : namedFiles(input, options);
   const layout = layouts[year];
-  const syntax = layout.pythonMetadata ? "python" : "json";
+  const open = async (path: string, reading: ReaderOptions) => {
+    const syntax = layout.python && (await isPython(path)) ? "python" : "json";
+    return openJsonLines(path, { syntax }, reading);
+  };
   return {
     name: "amazon",
     title: `Amazon Reviews ${year}`,
     licence,
     citation: layout.citation,
     catalogue: "seen",
-    events: tableOfFiles(reviews, layout.events, (path, options) =>
-      openJsonLines(path, {}, options),
-    ),
-    items:
-      metadata.length === 0
-        ? undefined
-        : tableOfFiles(metadata, layout.items, (path, options) =>
-            openJsonLines(path, { syntax }, options),
-          ),
+    events: tableOfFiles(reviews, layout.events, open),
+    items: metadata.length === 0 ? undefined : tableOfFiles(metadata, layout.items, open),
   };
+}
+
+/** Python quotes the names of a dictionary with `'`. */
+async function isPython(path: string): Promise<boolean> {
+  const source = await ByteSource.open(path, { blockBytes: 4096 });
+  try {
+    const start = Buffer.from((await source.next()) ?? []).toString("latin1");
+    return /^\s*\{\s*u?'/.test(start);
+  } finally {
+    await source.close();
+  }
 }
 
 interface Files {

@@ -156,6 +156,24 @@ test("the categories of a folder become one set of histories", async (t) => {
   );
 });
 
+test("2014 in strict JSON, or in Python throughout, is the same", async (t) => {
+  const plain = await collect(await amazon(fixture("amazon-2014")), plainly());
+  const folder = copyOf(t, "amazon-2014");
+  const [reviews, metadata] = ["reviews_Tea_5.json", "meta_Tea.json"].map((name) => {
+    return join(folder, name);
+  }) as [string, string];
+  const strict = readFileSync(metadata, "utf8")
+    .replace(`"Captain's Smoke`, `'Captain\\u0027s Smoke`)
+    .replace(`Leaf"`, `Leaf'`)
+    .replaceAll("'", '"');
+  writeFileSync(metadata, strict);
+  const loose = readFileSync(reviews, "utf8").replaceAll('"', "'");
+  writeFileSync(reviews, loose);
+  const collected = await collect(await amazon(folder), plainly());
+  t.deepEqual(eventsOf(collected), eventsOf(plain));
+  t.deepEqual(collected.items, plain.items);
+});
+
 test("metadata that are code are refused, never run", async (t) => {
   const folder = copyOf(t, "amazon-2014");
   writeFileSync(join(folder, "meta_Tea.json"), "{'asin': __import__('os').getcwd()}\n");
