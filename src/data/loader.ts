@@ -37,7 +37,7 @@ export interface LoaderState {
  *     }
  *
  * The loader is a cursor: a loop goes on where the one before stopped, even in the middle of an epoch. One loop at a
- * time; a new one ends the old.
+ * time: a new one makes the old fail.
  */
 export class Loader implements AsyncIterable<Batch> {
   /** Batches of an epoch, on this rank. */
@@ -88,7 +88,7 @@ export class Loader implements AsyncIterable<Batch> {
 
   /**
    * Goes on from a cursor: the next loop hands out what an uninterrupted one would have. Another batch size or layout is
-   * fine; a running loop ends.
+   * fine. A loop that is going on fails.
    *
    * @throws UsageError when the cursor is of other windows, another seed or order, or another number of ranks
    */
@@ -100,11 +100,12 @@ export class Loader implements AsyncIterable<Batch> {
     requireWhole("epoch", epoch, 0);
     requireWhole("position", position, 0);
     this.#run?.close();
+    this.#run = undefined;
     this.#epoch = epoch;
     this.#position = position;
   }
 
-  /** @throws DataError when a column holds what it should not; `UsageError` when another loop took over */
+  /** @throws DataError when a column holds what it should not; `UsageError` when another loop or `load()` took over */
   [Symbol.asyncIterator](): AsyncGenerator<Batch, void, undefined> {
     const run = new Run(this.#data.folder ?? "Loader", this.#signal);
     const batches = this.#iterate(run);
@@ -136,7 +137,7 @@ export class Loader implements AsyncIterable<Batch> {
       });
       for (;;) {
         const block = await run.next();
-        if (this.#run !== run) throw new UsageError("Loader: another loop over it took over");
+        if (this.#run !== run) throw new UsageError("Loader: another loop or load() took over");
         if (block === undefined) return;
         const { slot, epoch, position } = readHead(block);
         const { batch, release } = readBlock(block, format);

@@ -309,6 +309,19 @@ test.serial("a second loop ends the first", async (t) => {
   await second.return();
 });
 
+test.serial("loading a state ends a loop, and stands", async (t) => {
+  const data = someData();
+  const loader = new Loader(data, data.windows(6), { batchSize: 4 });
+  const begin = loader.state();
+  const loop = loader[Symbol.asyncIterator]();
+  await loop.next();
+  const pending = loop.next();
+  loader.load(begin);
+  await t.throwsAsync(() => pending, { instanceOf: UsageError, message: /load\(\) took over/ });
+  t.deepEqual(loader.state(), begin);
+  t.is((await all(loader)).length, loader.batches);
+});
+
 test.serial("many loaders at once", async (t) => {
   const data = someData();
   const windows = data.windows(6);
