@@ -1,6 +1,9 @@
 /** Signals: asked once, a command leaves things in order; asked twice, it quits. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
@@ -9,6 +12,7 @@ import type { Cli } from "../../src/cli/action.js";
 import { main } from "../../src/cli/program.js";
 import { MemoryHost, written } from "./run-main.js";
 
+const mainFile = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 const patient = fileURLToPath(new URL("patient.ts", import.meta.url));
 
 for (const [signal, exitCode] of [
@@ -85,6 +89,30 @@ test("signals are watched during the action only", async (t) => {
   });
   t.is(during, 1);
   t.is(host.listeners, 0);
+});
+
+test("an interrupted preparation leaves nothing behind", async (t) => {
+  const work = await mkdtemp(join(tmpdir(), "user-llm-interrupt-"));
+  t.teardown(() => rm(work, { recursive: true }));
+  const input = join(work, "events.csv");
+  await writeFile(input, `user,item,time\n${"ana,cafe,1714554000\n".repeat(5e6)}`);
+  const child = spawn(process.execPath, [
+    ...["--import=tsx", mainFile, "data", "prepare", "--source", "table", "--input", input],
+    ...["--time", "time", "--out", join(work, "out"), "--progress", "json"],
+  ]);
+  let text = "";
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+    if (!text.includes('"progress"') && chunk.includes('"progress"')) child.kill("SIGINT");
+    text += chunk;
+  });
+  t.deepEqual(await once(child, "close"), [130, null]);
+  const events = text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as object);
+  t.like(events.at(-2), { event: "end", complete: false });
+  t.like(events.at(-1), { event: "error", code: "ERR_INTERRUPTED", message: "stopped by SIGINT" });
+  t.deepEqual(await readdir(work), ["events.csv"]);
 });
 
 async function startPatient(mode: "tidy" | "stubborn") {

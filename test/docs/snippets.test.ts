@@ -1,7 +1,7 @@
 /**
  * Every TypeScript block of the README and of docs/ runs as it stands, and prints something; so does every block of
- * `user-llm data` commands that needs neither the network nor minutes. They run in a folder with small raw files under
- * the names that the pages use.
+ * `user-llm` commands that needs neither the network nor minutes. They run in a folder with small raw files under the
+ * names that the pages use, and the page's YAML as `cfg.yaml`.
  */
 import { execFile } from "node:child_process";
 import { cpSync, readdirSync, readFileSync } from "node:fs";
@@ -36,11 +36,13 @@ for (const page of ["README.md", ...pages]) {
     });
   }
   const commands = blocks(text, "sh").filter(
-    (block) => block.startsWith("user-llm data ") && !/ download | ml-20m/.test(block),
+    (block) => block.startsWith("user-llm ") && !/ download | build| ml-20m/.test(block),
   );
   if (commands.length > 0 && process.platform !== "win32") {
     test(`${page}, commands run`, async (t) => {
       const cwd = await workFolder(t);
+      const [yaml] = blocks(text, "yaml");
+      if (yaml !== undefined) await writeFile(join(cwd, "cfg.yaml"), yaml);
       const script = `user-llm() { "${process.execPath}" "--import=${tsx}" "${cli}" "$@"; }`;
       for (const block of commands) {
         const { stdout } = await run("bash", ["-ec", `${script}\n${block}`], { cwd });
