@@ -4,11 +4,15 @@
  *     npm run bench -- ops [--filter TEXT] [--threads N] [--python PATH] [--json FILE]
  *     npm run bench -- fused [--filter TEXT] [--threads N] [--python PATH] [--json FILE]
  *     npm run bench -- train [--steps N] [--threads N] [--python PATH] [--json FILE]
+ *     npm run bench -- data [--quick] [--rounds N] [--cache FOLDER] [--json FILE]
  *
  *     --filter   only cases whose "op · case" contains TEXT
  *     --threads  of both sides; default: what the machine allows
  *     --python   a Python with torch: compares with PyTorch, run by run in turns
  *     --steps    training steps that are timed; default 30
+ *     --quick    a million events instead of twenty
+ *     --rounds   how often each piece of work is done; default 3
+ *     --cache    where the generated files stay; default: user-llm-bench in the system's temporary folder
  *     --json     where the results go; default: bench/results/<bench>-<isa>.json when nothing is filtered
  */
 import { parseArgs } from "node:util";
@@ -21,6 +25,9 @@ const { values, positionals } = parseArgs({
     python: { type: "string" },
     steps: { type: "string", default: "30" },
     json: { type: "string" },
+    quick: { type: "boolean", default: false },
+    rounds: { type: "string", default: "3" },
+    cache: { type: "string" },
   },
 });
 if (values.threads) process.env.USER_LLM_THREADS = values.threads; // read when the library is loaded
@@ -41,7 +48,12 @@ switch (positionals[0]) {
     await benchTraining({ ...values, steps: Number(values.steps) });
     break;
   }
+  case "data": {
+    const { benchData } = await import("./data.js");
+    await benchData({ ...values, rounds: Number(values.rounds) });
+    break;
+  }
   default:
-    console.error(`there is no bench ${positionals[0] ?? ""}; there are: ops, fused, train`);
+    console.error(`there is no bench ${positionals[0] ?? ""}; there are: ops, fused, train, data`);
     process.exitCode = 2;
 }
