@@ -44,11 +44,14 @@ export {
   type RatedItem,
   type SyntheticCard,
 } from "./synthetic/oracle.js";
+export {
+  type PrepareSyntheticOptions,
+  prepareSynthetic,
+} from "./synthetic/prepare-synthetic.js";
 export { synthetic } from "./synthetic/source.js";
 export {
   type WriteSyntheticOptions,
   writeSynthetic,
-  writeSyntheticCard,
 } from "./synthetic/write-synthetic.js";
 export { validate } from "./validate.js";
 export type { Problem } from "./validate-problems.js";

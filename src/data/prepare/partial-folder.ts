@@ -141,7 +141,7 @@ async function preparedFiles(folder: string): Promise<ReadonlySet<string> | unde
     if (manifest.format !== "user-llm-data") return undefined;
     const names = manifest.files.map(({ name }) => name);
     for (const name of names) await stat(join(folder, name));
-    // What `writeSyntheticCard` puts beside them says how they were made, and goes with them.
+    // What `prepareSynthetic` puts beside them says how they were made, and goes with them.
     return new Set(["manifest.json", "synthetic.json", ...names]);
   } catch {
     return undefined;

@@ -14,7 +14,7 @@ const rowsBetweenPauses = 2048;
 
 /**
  * Invented users, items, ratings and reviews as a dataset, ready for `prepare`. The same options give the same rows on
- * every machine. What the best ranking of the next item would score is known, see `SyntheticOracle`.
+ * every machine. What the best ranking of the next item would score is known, see `bayesRanking`.
  *
  *     await prepare(synthetic({ preset: "small", seed: 7 }), { out: "prepared" });
  *

@@ -1,17 +1,15 @@
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { LongCall } from "../../progress.js";
 import { fileFault } from "../file-fault.js";
 import { partialFolder } from "../prepare/partial-folder.js";
-import { syncPath } from "../sync-path.js";
+import { writeCard, writeNew } from "./card-file.js";
 import { type Catalogue, genresOf } from "./catalogue.js";
 import { CsvBlock, quoted } from "./csv-block.js";
 import { Histories, type History } from "./histories.js";
 import { type SyntheticModel, syntheticModel } from "./model.js";
 import type { SyntheticOptions } from "./options.js";
-import { type DescribeSyntheticOptions, describeSynthetic } from "./oracle.js";
-import { cardName } from "./origin.js";
 
 export interface WriteSyntheticOptions extends SyntheticOptions, LongCall {
   /**
@@ -20,7 +18,7 @@ export interface WriteSyntheticOptions extends SyntheticOptions, LongCall {
    * Default: `time`.
    */
   rowOrder?: "time" | "item" | undefined;
-  /** Users whose best rankings `synthetic.json` averages over; 0 writes none. Default: 2,000, or all. */
+  /** Users whose best rankings `synthetic.json` averages over; 0 leaves the scores out. Default: 2,000, or all. */
   oracleUsers?: number | undefined;
 }
 
@@ -55,56 +53,6 @@ export async function writeSynthetic(
   } catch (error) {
     await folder.abandon();
     throw fileFault(error, out, "write");
-  }
-}
-
-/**
- * Writes `synthetic.json` into a folder that `synthetic` was prepared to: the options, and what the best ranking scores.
- *
- *     await prepare(synthetic(options), { out: folder });
- *     await writeSyntheticCard(folder, options);
- *
- * @throws ConfigError for an option that is out of range
- * @throws DataError when the file cannot be written
- */
-export async function writeSyntheticCard(
-  folder: string,
-  options: Omit<WriteSyntheticOptions, "rowOrder"> = {},
-): Promise<void> {
-  const { onProgress, signal, oracleUsers, ...chosen } = options;
-  const model = await syntheticModel(chosen);
-  try {
-    await writeCard(folder, model, { users: oracleUsers, onProgress, signal });
-  } catch (error) {
-    throw fileFault(error, join(folder, cardName), "write");
-  }
-}
-
-async function writeCard(
-  folder: string,
-  model: SyntheticModel,
-  options: DescribeSyntheticOptions,
-): Promise<void> {
-  const card = await describeSynthetic(model, options);
-  const temporary = join(folder, `.${cardName}.tmp`);
-  await rm(temporary, { force: true }); // of a process that ended in the middle of this
-  try {
-    await writeNew(temporary, (file) => file.writeFile(`${JSON.stringify(card, null, 2)}\n`));
-    await rename(temporary, join(folder, cardName));
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-  await syncPath(folder);
-}
-
-async function writeNew(path: string, body: (file: FileHandle) => Promise<void>): Promise<void> {
-  const file = await open(path, "wx");
-  try {
-    await body(file);
-    await file.sync();
-  } finally {
-    await file.close();
   }
 }
 
