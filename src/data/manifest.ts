@@ -57,3 +57,6 @@ export interface PreparedFile {
   readonly bytes: number;
   readonly sha256: string;
 }
+
+/** Files of a prepared folder that its manifest does not list: itself, and what `prepareSynthetic` puts beside it. */
+export const unlistedFiles: readonly string[] = ["manifest.json", "synthetic.json"];

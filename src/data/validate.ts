@@ -4,7 +4,7 @@ import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError } from "../errors.js";
 import type { LongCall } from "../progress.js";
-import type { Manifest } from "./manifest.js";
+import { type Manifest, unlistedFiles } from "./manifest.js";
 import { PreparedData } from "./prepared-data.js";
 import { readManifest } from "./prepared-data-files.js";
 import { checkContent } from "./validate-content.js";
@@ -43,8 +43,6 @@ export async function validate(
   return problems.list;
 }
 
-/** What stands beside the files that the manifest names: itself, and what synthetic data says of itself. */
-const cards = ["manifest.json", "synthetic.json"];
 const orphan = "the manifest does not name it";
 
 /** The file that a message of an open is about, and what it says of it. */
@@ -62,7 +60,7 @@ async function checkFiles(
   problems: Problems,
   { signal, onProgress }: LongCall,
 ): Promise<void> {
-  const named = new Set([...cards, ...files.map(({ name }) => name)]);
+  const named = new Set([...unlistedFiles, ...files.map(({ name }) => name)]);
   for (const name of (await readdir(folder)).sort()) {
     if (!named.has(name)) problems.ofFile(name, orphan);
   }

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, realpath, rename, rm, rmdir, stat } from "nod
 import { basename, dirname, join, resolve } from "node:path";
 import { DataError } from "../../errors.js";
 import { fileFault, isSystemError } from "../file-fault.js";
-import type { Manifest } from "../manifest.js";
+import { type Manifest, unlistedFiles } from "../manifest.js";
 import { syncPath } from "../sync-path.js";
 import { leftovers, processMark } from "./leftovers.js";
 
@@ -141,8 +141,7 @@ async function preparedFiles(folder: string): Promise<ReadonlySet<string> | unde
     if (manifest.format !== "user-llm-data") return undefined;
     const names = manifest.files.map(({ name }) => name);
     for (const name of names) await stat(join(folder, name));
-    // What `prepareSynthetic` puts beside them says how they were made, and goes with them.
-    return new Set(["manifest.json", "synthetic.json", ...names]);
+    return new Set([...unlistedFiles, ...names]);
   } catch {
     return undefined;
   }
