@@ -56,21 +56,11 @@ interface SynthFlags {
 }
 
 async function writePrepared(context: Context, flags: SynthFlags): Promise<Result> {
-  const { out, overwrite, rowOrder, oracleUsers, ...chosen } = flags;
+  const { out, rowOrder, ...chosen } = flags;
   if (rowOrder !== undefined) throw new UsageError("--row-order is of --raw");
   const { signal, onProgress } = context;
-  const [{ prepare }, { synthetic }, { writeSyntheticCard }] = await Promise.all([
-    import("../../data/prepare/prepare.js"),
-    import("../../data/synthetic/source.js"),
-    import("../../data/synthetic/write-synthetic.js"),
-  ]);
-  const manifest = await prepare(synthetic(chosen), {
-    out,
-    overwrite,
-    signal,
-    onProgress,
-  });
-  await writeSyntheticCard(out, { ...chosen, oracleUsers, signal, onProgress });
+  const { prepareSynthetic } = await import("../../data/synthetic/prepare-synthetic.js");
+  const manifest = await prepareSynthetic(out, { ...chosen, signal, onProgress });
   return { document: { folder: out, manifest }, text: describeManifest(out, manifest) };
 }
 
