@@ -1,4 +1,8 @@
 export type { BagInputs, Batch, BatchLayout } from "./batch.js";
+export { type DownloadableDataset, downloadableDatasets } from "./download/datasets.js";
+export { type Download, type DownloadOptions, download } from "./download/download.js";
+export type { DownloadedFile, Receipt } from "./download/receipt.js";
+export type { ZipLimits } from "./download/unzip.js";
 export type { Feature, FeatureKind } from "./feature.js";
 export { type DataInfo, type InfoOptions, info } from "./info.js";
 export { Loader, type LoaderState, type LoaderWindows } from "./loader.js";

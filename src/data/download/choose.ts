@@ -1,5 +1,5 @@
 import { UsageError } from "../../errors.js";
-import { type DownloadableDataset, datasets } from "./datasets.js";
+import { type DownloadableDataset, downloadableDatasets } from "./datasets.js";
 
 export interface PartOptions {
   /** Of Amazon: `Gift_Cards`. */
@@ -10,9 +10,9 @@ export interface PartOptions {
 
 /** The data set of that name. @throws UsageError naming those there are */
 export function datasetNamed(name: string): DownloadableDataset {
-  const dataset = datasets.find((one) => one.name === name);
+  const dataset = downloadableDatasets.find((one) => one.name === name);
   if (dataset !== undefined) return dataset;
-  const names = datasets.map((one) => one.name).join(", ");
+  const names = downloadableDatasets.map((one) => one.name).join(", ");
   throw new UsageError(`no data set is called "${name}"; there are ${names}`);
 }
 

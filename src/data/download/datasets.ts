@@ -76,7 +76,7 @@ function amazon(
   };
 }
 
-export const datasets: readonly DownloadableDataset[] = [
+export const downloadableDatasets: readonly DownloadableDataset[] = [
   movielens("latest-small", "MovieLens latest-small", newer),
   movielens("1m", "MovieLens 1M", older, "c4d9eecfca2ab87c1945afe126590906"),
   movielens("10m", "MovieLens 10M", older, "ce571fd55effeba0271552578f2648bd"),
