@@ -45,7 +45,17 @@ export class EventStore {
     return this.#counts.subarray(0, this.#users);
   }
 
+  /** Whether so many more rows fit. */
+  hasRoom(rows: number): boolean {
+    // Whole pieces of records, users, and the order of the rows that sorting adds.
+    const needed = Math.ceil((this.#rows + rows) / pieceRows) * pieceRows;
+    const rowBytes = 8 * this.#stride + 4 + 4;
+    return needed <= mostRows && needed * rowBytes <= this.memoryLimit;
+  }
+
+  /** @throws DataError when they do not fit */
   append(block: EventBlock): void {
+    if (!this.hasRoom(block.rows)) throw this.tooLarge();
     for (let start = 0; start < block.rows; ) {
       const at = this.#rows & pieceMask;
       if (at === 0) this.#addPiece();
@@ -53,6 +63,22 @@ export class EventStore {
       this.#copy(block, start, end);
       this.#rows += end - start;
       start = end;
+    }
+  }
+
+  /** All rows in order of arrival, in blocks; each piece is forgotten once it was given. */
+  *takeBlocks(): Generator<EventBlock> {
+    const rows = Math.min(pieceRows, this.#rows);
+    const time = new Float64Array(rows);
+    const columns = Array.from({ length: this.columns }, () => new Int32Array(rows));
+    for (const user of this.takeUsers()) {
+      const records = this.#records.shift()!;
+      const halves = this.#halves.shift()!;
+      for (let i = 0, record = 0; i < user.length; i++, record += this.#stride) {
+        time[i] = records[record]!;
+        for (let c = 0; c < this.columns; c++) columns[c]![i] = halves[2 * record + 2 + c]!;
+      }
+      yield { rows: user.length, user, time, columns };
     }
   }
 
@@ -131,25 +157,22 @@ export class EventStore {
   }
 
   #addPiece(): void {
-    const recordBytes = 8 * this.#stride;
-    // Records, users, and the order of the rows that sorting adds.
-    const needed = (this.#rows + pieceRows) * (recordBytes + 4 + 4);
-    if (this.#rows + pieceRows > mostRows || needed > this.memoryLimit) throw this.#tooLarge();
     try {
-      const memory = new ArrayBuffer(pieceRows * recordBytes);
+      const memory = new ArrayBuffer(pieceRows * 8 * this.#stride);
       this.#userPieces.push(new Int32Array(pieceRows));
       this.#records.push(new Float64Array(memory));
       this.#halves.push(new Int32Array(memory));
     } catch (cause) {
-      throw this.#tooLarge(cause);
+      throw this.tooLarge(cause);
     }
   }
 
-  #tooLarge(cause?: unknown): DataError {
+  /** What to say when no more rows fit. */
+  tooLarge(cause?: unknown): DataError {
     const limit = Math.floor(this.memoryLimit / 2 ** 20);
     return new DataError(
-      `sorting in memory: more than ${this.#rows} events do not fit in ${limit} MiB; ` +
-        "sort them with DuckDB, which needs no memory for all of them",
+      `sorting in memory: more than ${this.#rows} events do not fit in ${limit} MiB; DuckDB sorts ` +
+        "any number of them: npm install @duckdb/node-api, and the sorter duckdb or auto",
       { cause },
     );
   }

@@ -2,10 +2,8 @@ import { setImmediate } from "node:timers/promises";
 import { UsageError } from "../../errors.js";
 import { EventStore } from "./event-store.js";
 import { rowsAtOnce, sortByTime, sortManyByTime } from "./sort-by-time.js";
+import { emptyBlock, sortedBlockRows } from "./sorted-block.js";
 import type { EventSorter, SortedBlock } from "./sorter.js";
-
-/** Rows of the blocks that sorters give. */
-export const sortedBlockRows = 1 << 16;
 
 export interface MemorySorterOptions {
   /** Bytes that the events may take. Default: what the machine or the container has. */
@@ -20,7 +18,11 @@ export interface MemorySorterOptions {
  * @throws DataError (from `append`) when the events do not fit in memory
  */
 export function memorySorter(columns: number, options: MemorySorterOptions = {}): EventSorter {
-  const store = new EventStore(columns, options.memoryLimit);
+  return storeSorter(new EventStore(columns, options.memoryLimit));
+}
+
+/** Sorts what is, or will be, in a store. */
+export function storeSorter(store: EventStore): EventSorter {
   let taken = false;
   return {
     append: async (block) => {
@@ -98,15 +100,4 @@ function fill(
   for (let i = 0; i < count; i++) block.sourceRow[at + i] = rows[start + i]!;
   block.rows += count;
   return count;
-}
-
-/** A block with room for `rows`. */
-export function emptyBlock(rows: number, columns: number): SortedBlock {
-  return {
-    rows: 0,
-    user: new Int32Array(rows),
-    time: new Float64Array(rows),
-    columns: Array.from({ length: columns }, () => new Int32Array(rows)),
-    sourceRow: new Float64Array(rows),
-  };
 }

@@ -2,12 +2,15 @@ import { join } from "node:path";
 import type { LongCall } from "../../progress.js";
 import type { Manifest } from "../manifest.js";
 import type { Source } from "../source.js";
+import { autoSorter } from "./auto-sorter.js";
 import { collect } from "./collect.js";
 import type { Collected } from "./collected.js";
+import { duckdbSorter } from "./duckdb-sorter.js";
 import { fileSpool } from "./file-spool.js";
 import { memorySorter } from "./memory-sorter.js";
 import { partialFolder } from "./partial-folder.js";
 import type { ErrorPolicy } from "./problems.js";
+import type { EventSorter } from "./sorter.js";
 import { writePrepared } from "./write-prepared.js";
 
 export interface PrepareOptions extends LongCall {
@@ -17,7 +20,12 @@ export interface PrepareOptions extends LongCall {
   overwrite?: boolean | undefined;
   /** Rows that cannot be read: `fail` (default) stops at the first, `skip` leaves them out, counts and reports them. */
   onError?: ErrorPolicy | undefined;
-  /** Bytes that sorting may take. */
+  /**
+   * What sorts the events: typed arrays in `memory`, `duckdb` in 512 MiB and temporary files beside `out`, or `auto`
+   * (default): DuckDB where the memory limit does not do. The folder comes out the same to the byte.
+   */
+  sorter?: "auto" | "memory" | "duckdb" | undefined;
+  /** Bytes that sorting may take. Default: what the machine or its container has; for DuckDB 512 MiB. */
   memoryLimit?: number | undefined;
 }
 
@@ -37,7 +45,7 @@ export async function prepare(source: Source, options: PrepareOptions): Promise<
       onError,
       onProgress,
       signal,
-      openSorter: async (columns) => memorySorter(columns, options),
+      openSorter: (columns) => openSorter(columns, folder.scratch, options),
       openSpool: (kind, feature) => fileSpool(join(folder.scratch, `${feature}.spool`), kind),
     });
     const manifest = await closing(collected, () =>
@@ -48,6 +56,21 @@ export async function prepare(source: Source, options: PrepareOptions): Promise<
     return manifest;
   } finally {
     await folder.abandon();
+  }
+}
+
+async function openSorter(
+  columns: number,
+  folder: string,
+  { sorter = "auto", memoryLimit }: PrepareOptions,
+): Promise<EventSorter> {
+  switch (sorter) {
+    case "auto":
+      return autoSorter(columns, { folder, memoryLimit });
+    case "memory":
+      return memorySorter(columns, { memoryLimit });
+    case "duckdb":
+      return await duckdbSorter(columns, { folder, memoryLimit });
   }
 }
 

@@ -20,7 +20,7 @@ for (const columns of [0, 1, 2, 5]) {
           await sorter.close();
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
     t.pass();
   });
@@ -106,19 +106,23 @@ test.serial("leaves the event loop free while it sorts", async (t) => {
   await sorter.append({ rows, user, time, columns: [] });
   let turns = 0;
   const timer = setInterval(() => turns++, 1);
-  const before = performance.now();
+  const before = process.cpuUsage();
   for await (const _ of sorter.sorted());
-  const elapsed = performance.now() - before;
+  const used = process.cpuUsage(before);
   clearInterval(timer);
-  // The longest pause depends on what else the machine does; their mean does not much.
-  t.true(turns >= elapsed / 50, `${turns} turns in ${elapsed} ms`);
+  // Time on the processor, since pauses of the clock depend on what else the machine does.
+  const microseconds = used.user + used.system;
+  t.true(turns >= microseconds / 50_000, `${turns} turns in ${microseconds} µs`);
 });
 
 test("says that events do not fit in memory, and what to do", async (t) => {
   const sorter = memorySorter(2, { memoryLimit: 10 * 2 ** 20 });
   const events = Array.from({ length: 300_000 }, () => ({ user: 0, time: 0, columns: [0, 0] }));
   const error = await t.throwsAsync(fill(sorter, events, 50_000), { instanceOf: DataError });
-  t.regex(error!.message, /more than 262144 events do not fit in 10 MiB; sort them with DuckDB/);
+  t.regex(
+    error!.message,
+    /more than 250000 events do not fit in 10 MiB; DuckDB sorts any number of them: npm install/,
+  );
   await sorter.close();
 });
 
