@@ -94,7 +94,7 @@ export class Cli {
     } catch (error) {
       reporter.close(false);
       // Node's own streams answer with an error of their own.
-      const stopped = watch.signal.aborted && (error as Error).name === "AbortError";
+      const stopped = watch.signal.aborted && (error as Error | undefined)?.name === "AbortError";
       exitCode = await fail(host, reporter, stopped ? watch.signal.reason : error, json);
     } finally {
       watch.stop();
@@ -116,7 +116,6 @@ export async function fail(
   error: unknown,
   json: boolean,
 ): Promise<number> {
-  if (isBrokenPipe(error)) return exitCodes.ok;
   const failure = describeFailure(error);
   const { code, message, exitCode } = failure;
   reporter.error(failure, host.env.USER_LLM_DEBUG === "1" ? inspect(error) : undefined);
@@ -126,13 +125,15 @@ export async function fail(
 
 const jsonText = (document: object): string => `${JSON.stringify({ v: 1, ...document })}\n`;
 
-/** Resolves once the text is written, so that a full disk or a closed pipe is seen. */
+/**
+ * Resolves once the text is written, so that a full disk is seen. Who read our output and has had enough of it (`| head`)
+ * is no failure.
+ */
 function print(output: Output, text: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    output.write(text, (error) => (error ? reject(error) : resolve()));
+    output.write(text, (error) => {
+      if (error && (error as NodeJS.ErrnoException).code !== "EPIPE") reject(error);
+      else resolve();
+    });
   });
 }
-
-/** Whoever read our output (`| head`) has had enough; that is no failure. */
-const isBrokenPipe = (error: unknown): boolean =>
-  error instanceof Error && (error as NodeJS.ErrnoException).code === "EPIPE";

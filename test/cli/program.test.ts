@@ -63,6 +63,12 @@ test("without a command the help is shown, as an error", async (t) => {
   }
 });
 
+test("without a command, --json gives a document all the same", async (t) => {
+  const { exitCode, stdout } = await runMain(["config", "--json"]);
+  t.is(exitCode, 2);
+  t.is(stdout, '{"v":1,"error":{"code":"ERR_USAGE","message":"a command is missing"}}\n');
+});
+
 const wrong: [string[], string][] = [
   [["confg"], 'UsageError: unknown command "confg"; did you mean config?\n'],
   [["config", "chek"], 'UsageError: unknown command "chek"; did you mean check?\n'],

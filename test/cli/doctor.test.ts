@@ -1,0 +1,47 @@
+import test from "ava";
+import type { Check } from "../../src/cli/doctor/check.js";
+import { checkDisk, isAtLeast } from "../../src/cli/doctor/check-machine.js";
+import { runMain } from "./run-main.js";
+
+test("every part is checked, and what is not well has a remedy", async (t) => {
+  const { exitCode, stdout } = await runMain(["doctor", "--json", "--measure"]);
+  const { healthy, checks } = JSON.parse(stdout) as { healthy: boolean; checks: Check[] };
+  t.is(exitCode, healthy ? 0 : 1);
+  t.deepEqual(
+    checks.map(({ name }) => name),
+    ["user-llm", "node", "platform", "addon", "memory", "disk", "duckdb", "hyparquet", "cuda"],
+  );
+  for (const { name, status, found, remedy } of checks) {
+    t.regex(found, /^\S.*\S$/, name);
+    t.is(remedy === undefined, status === "ok", name);
+  }
+  const addon = checks.find(({ name }) => name === "addon");
+  t.like(addon, { status: "ok" });
+  t.regex(String(addon?.details?.library), /\.node$/);
+  t.true((addon?.details?.peak as { gflops: number }).gflops > 0);
+});
+
+test("as text it is a line for each part", async (t) => {
+  const { stdout } = await runMain(["doctor"]);
+  t.regex(stdout, /^ok {4}user-llm {2}\d+\.\d+\.\d+\n/);
+  t.regex(
+    stdout,
+    /\nok {4}addon {5}\w+, bfloat16 by \w+, \d+ threads, not measured \(--measure\); .*\.node\n/,
+  );
+});
+
+test("a folder for temporary files that is not there is a fault", async (t) => {
+  t.like(await checkDisk({ TMPDIR: "/nowhere" }), {
+    status: "fail",
+    remedy: "set TMPDIR to a folder that exists",
+  });
+});
+
+test("versions are compared by number", (t) => {
+  t.true(isAtLeast("20.19.0", "20.19"));
+  t.true(isAtLeast("20.20.2", "20.19"));
+  t.true(isAtLeast("100.0.0", "20.19"));
+  t.true(isAtLeast("22.0.0-nightly", "20.19"));
+  t.false(isAtLeast("20.9.0", "20.19"));
+  t.false(isAtLeast("18.99.0", "20.19"));
+});
