@@ -1,5 +1,6 @@
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import type { Cli } from "./action.js";
+import { addDownloadCommand } from "./data/download.js";
 import { addInfoCommand } from "./data/info.js";
 import { addPrepareCommand } from "./data/prepare.js";
 import { addSynthCommand } from "./data/synth.js";
@@ -10,7 +11,7 @@ import { examples } from "./help.js";
 export function addDataCommand(program: CommandUnknownOpts, cli: Cli): void {
   const data = program
     .command("data")
-    .description("prepare, inspect and check data")
+    .description("download, prepare, inspect and check data")
     .addHelpText(
       "after",
       examples(
@@ -18,6 +19,7 @@ export function addDataCommand(program: CommandUnknownOpts, cli: Cli): void {
         "user-llm data info prepared/ml-small",
       ),
     );
+  addDownloadCommand(data, cli);
   addPrepareCommand(data, cli);
   addInfoCommand(data, cli);
   addValidateCommand(data, cli);
