@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import test, { type ExecutionContext } from "ava";
+import fc from "fast-check";
 import { prepare } from "../../../src/data/prepare/prepare.js";
 import { PreparedData } from "../../../src/data/prepared-data.js";
 import type { Source } from "../../../src/data/source.js";
@@ -75,15 +76,41 @@ test("a prepared folder holds the events by user and time, and what they mean", 
 });
 
 for (const layout of layouts) {
-  test(`${layout}: the bytes hang on the input alone`, async (t) => {
+  test(`${layout}: the bytes hang on the input alone, not on folder or sorter`, async (t) => {
     const folder = temporaryFolder(t);
     const source = await readers[layout](fixture(layout));
     const copy = await readers[layout](copyOf(t, layout));
     await prepare(source, { out: join(folder, "one") });
-    await prepare(copy, { out: join(folder, "two") });
+    await prepare(copy, { out: join(folder, "two"), sorter: "duckdb" });
     t.deepEqual(contents(join(folder, "two")), contents(join(folder, "one")));
   });
 }
+
+test("both sorters give the same bytes, whatever the rows (property)", async (t) => {
+  const event = fc.record({
+    user: fc.stringMatching(/^[a-d]$/),
+    item: fc.stringMatching(/^[e-j]$/),
+    time: fc.integer({ min: -3, max: 3 }),
+    stars: fc.option(fc.integer({ min: 1, max: 5 }), { nil: undefined }),
+    note: fc.string(),
+  });
+  const features = {
+    stars: { kind: "ordinal", column: "stars" },
+    note: { kind: "text", column: "note" },
+  } as const;
+  const folder = temporaryFolder(t);
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(event, { minLength: 1, maxLength: 50 }), async (events) => {
+      const source = sourceOf({ events, mapping: { features } });
+      const [memory, duckdb] = [join(folder, `memory-${run}`), join(folder, `duckdb-${run++}`)];
+      await prepare(source, { out: memory, sorter: "memory" });
+      await prepare(source, { out: duckdb, sorter: "duckdb" });
+      t.deepEqual(contents(duckdb), contents(memory));
+    }),
+    { numRuns: 10 },
+  );
+});
 
 test("the order of users' lines among each other does not matter, that of ties does", async (t) => {
   const folder = temporaryFolder(t);
