@@ -33,6 +33,12 @@ export {
   type TemporalOptions,
 } from "./split.js";
 export type { SplitCard, SplitPart } from "./split-card.js";
+export { bayesProbabilities, bayesRanking, type RatedItem } from "./synthetic/bayes-ranking.js";
+export {
+  type DescribeSyntheticOptions,
+  describeSynthetic,
+  type SyntheticCard,
+} from "./synthetic/describe-synthetic.js";
 export { type SyntheticModel, syntheticModel } from "./synthetic/model.js";
 export type {
   SyntheticOptions,
@@ -40,18 +46,10 @@ export type {
   SyntheticPreset,
 } from "./synthetic/options.js";
 export {
-  bayesProbabilities,
-  bayesRanking,
-  type DescribeSyntheticOptions,
-  describeSynthetic,
-  type RankingScores,
-  type RatedItem,
-  type SyntheticCard,
-} from "./synthetic/oracle.js";
-export {
   type PrepareSyntheticOptions,
   prepareSynthetic,
 } from "./synthetic/prepare-synthetic.js";
+export type { MeanScores, RankingScores } from "./synthetic/ranking-scores.js";
 export { synthetic } from "./synthetic/source.js";
 export {
   type WriteSyntheticOptions,

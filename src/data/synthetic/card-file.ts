@@ -1,8 +1,8 @@
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { syncPath } from "../sync-path.js";
+import { type DescribeSyntheticOptions, describeSynthetic } from "./describe-synthetic.js";
 import type { SyntheticModel } from "./model.js";
-import { type DescribeSyntheticOptions, describeSynthetic } from "./oracle.js";
 import { cardName } from "./origin.js";
 
 /** Writes `synthetic.json`; it appears when it is whole. */

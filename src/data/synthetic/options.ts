@@ -101,7 +101,7 @@ function requireRanges(resolved: SyntheticParameters): void {
   requireWhole(resolved, "genres", 2, 18);
   requireWhole(resolved, "shortest", 1, resolved.items);
   requireRange(resolved, "lengthSpread", 0, 3);
-  requireRange(resolved, "popularityExponent", 0, 2);
+  requireRange(resolved, "popularityExponent", 0, 1.5);
   for (const share of [
     "followShare",
     "moodChange",

@@ -4,6 +4,7 @@ import { fileFault } from "../file-fault.js";
 import type { Manifest } from "../manifest.js";
 import { prepare } from "../prepare/prepare.js";
 import { writeCard } from "./card-file.js";
+import { requireOracleUsers } from "./describe-synthetic.js";
 import { syntheticModel } from "./model.js";
 import type { SyntheticOptions } from "./options.js";
 import { cardName } from "./origin.js";
@@ -30,6 +31,7 @@ export async function prepareSynthetic(
   options: PrepareSyntheticOptions = {},
 ): Promise<Manifest> {
   const { overwrite, oracleUsers, onProgress, signal, ...chosen } = options;
+  requireOracleUsers(oracleUsers);
   const manifest = await prepare(synthetic(chosen), { out, overwrite, onProgress, signal });
   const model = await syntheticModel(chosen);
   try {

@@ -1,12 +1,14 @@
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
+import { ConfigError } from "../../errors.js";
 import type { LongCall } from "../../progress.js";
 import { fileFault } from "../file-fault.js";
 import { partialFolder } from "../prepare/partial-folder.js";
 import { writeCard, writeNew } from "./card-file.js";
 import { type Catalogue, genresOf } from "./catalogue.js";
 import { CsvBlock, quoted } from "./csv-block.js";
+import { requireOracleUsers } from "./describe-synthetic.js";
 import { Histories, type History } from "./histories.js";
 import { type SyntheticModel, syntheticModel } from "./model.js";
 import type { SyntheticOptions } from "./options.js";
@@ -41,6 +43,9 @@ export async function writeSynthetic(
   options: WriteSyntheticOptions = {},
 ): Promise<void> {
   const { onProgress, signal, rowOrder = "time", oracleUsers, ...chosen } = options;
+  if (rowOrder !== "time" && rowOrder !== "item")
+    throw new ConfigError(`synthetic: rowOrder must be "time" or "item", got "${rowOrder}"`);
+  requireOracleUsers(oracleUsers);
   const model = await syntheticModel(chosen);
   const folder = await partialFolder(out);
   try {

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
 import { PreparedData } from "../../../src/data/prepared-data.js";
+import type { SyntheticCard } from "../../../src/data/synthetic/describe-synthetic.js";
 import { Histories } from "../../../src/data/synthetic/histories.js";
 import { syntheticModel } from "../../../src/data/synthetic/model.js";
-import type { SyntheticCard } from "../../../src/data/synthetic/oracle.js";
 import { prepareSynthetic } from "../../../src/data/synthetic/prepare-synthetic.js";
 import { Reviewer } from "../../../src/data/synthetic/reviews.js";
 import { validate } from "../../../src/data/validate.js";
@@ -53,6 +53,10 @@ test("it can be replaced with its card, and the card has the scores", async (t) 
   const folder = await mkdtemp(join(tmpdir(), "user-llm-synthetic-"));
   t.teardown(() => rm(folder, { recursive: true }));
   const out = join(folder, "out");
+  await t.throwsAsync(prepareSynthetic(out, { ...options, oracleUsers: 0.5 }), {
+    code: "ERR_CONFIG",
+  });
+  t.deepEqual(await readdir(folder), []);
   await prepareSynthetic(out, { ...options, oracleUsers: 0 });
   await t.throwsAsync(prepareSynthetic(out, options), { code: "ERR_DATA" });
   await prepareSynthetic(out, { ...options, seed: 8, overwrite: true });

@@ -1,7 +1,7 @@
 import test from "ava";
+import { bayesProbabilities, bayesRanking } from "../../../src/data/synthetic/bayes-ranking.js";
 import { Histories } from "../../../src/data/synthetic/histories.js";
 import { type SyntheticModel, syntheticModel } from "../../../src/data/synthetic/model.js";
-import { bayesProbabilities, bayesRanking } from "../../../src/data/synthetic/oracle.js";
 import { TasteFilter } from "../../../src/data/synthetic/taste-filter.js";
 
 /** Two tastes, four genres of items (with and without), histories of up to four events. */

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
 import { movielens } from "../../../src/data/sources/movielens.js";
+import type { SyntheticCard } from "../../../src/data/synthetic/describe-synthetic.js";
 import { Histories } from "../../../src/data/synthetic/histories.js";
 import { syntheticModel } from "../../../src/data/synthetic/model.js";
-import type { SyntheticCard } from "../../../src/data/synthetic/oracle.js";
 import { writeSynthetic } from "../../../src/data/synthetic/write-synthetic.js";
 
 let folder: string;
@@ -123,4 +123,18 @@ test.serial("nothing is left of a run that was aborted, and nothing is replaced"
   await writeFile(join(out, "mine"), "");
   await t.throwsAsync(writeSynthetic(out, { preset: "tiny" }), { message: /is not empty/ });
   t.deepEqual(await readdir(out), ["mine"]);
+});
+
+test.serial("options that are none are refused before anything is written", async (t) => {
+  const out = join(folder, "out");
+  for (const [options, message] of [
+    [{ rowOrder: "user" }, /rowOrder must be "time" or "item", got "user"/],
+    [{ oracleUsers: -1 }, /oracleUsers must be a whole number from 0, got -1/],
+    [{ row: 1 }, /no option "row"/],
+  ] as const)
+    await t.throwsAsync(writeSynthetic(out, { preset: "tiny", ...(options as object) }), {
+      code: "ERR_CONFIG",
+      message,
+    });
+  t.deepEqual(await readdir(folder), []);
 });
