@@ -5,7 +5,7 @@ import type { Row } from "./row.js";
 import { shown } from "./shown.js";
 import type { TextWindow } from "./text-window.js";
 
-/** The record that a `DelimitedReader` has just met: ranges of bytes in its window. */
+/** The record that a `DelimitedScanner` has just found: ranges of bytes in its window. */
 export class DelimitedRow implements Row {
   line = 0;
   /** Where each field stands, without quotes around it. */

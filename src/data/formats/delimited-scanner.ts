@@ -1,6 +1,7 @@
-import { RowError } from "../../errors.js";
+import { DataError, RowError } from "../../errors.js";
 import { DelimitedRow } from "./delimited-row.js";
 import { shown } from "./shown.js";
+import type { RecordScanner } from "./text-reader.js";
 import type { TextWindow } from "./text-window.js";
 
 const newline = 0x0a;
@@ -12,7 +13,7 @@ const unfinished = -1;
 const broken = -2;
 
 /** Takes the records of delimited text out of a window, one after the other, into `row`. */
-export class DelimitedScanner {
+export class DelimitedScanner implements RecordScanner {
   readonly row: DelimitedRow;
   /** Fields that every record has to have, once that is known. */
   columns: number | undefined;
@@ -20,7 +21,7 @@ export class DelimitedScanner {
   fields = 0;
   /** Where the last record began. */
   start = 0;
-  /** Told of records that are left out. */
+  /** Told of records that are left out; before there is a listener, the first is thrown. */
   report: (error: RowError) => void = (error) => {
     throw error;
   };
@@ -42,6 +43,19 @@ export class DelimitedScanner {
     this.row = new DelimitedRow(window);
     this.#first = separator[0]!;
     this.#width = separator.length;
+  }
+
+  column(name: string | number): number {
+    const { names } = this.row;
+    const column = typeof name === "string" ? names.indexOf(name) : name;
+    const count = this.columns ?? Number.POSITIVE_INFINITY;
+    if (Number.isInteger(column) && column >= 0 && column < count) return column;
+    const file = this.window.source.name;
+    const there =
+      names.length > 0
+        ? names.map(shown).join(", ")
+        : `${this.columns ?? "no"} columns without names, from 0`;
+    throw new DataError(`${file}: no column ${shown(name)}; there are ${there}`);
   }
 
   /** Puts the next good record into `row`; false when the window has no whole one left. */

@@ -1,8 +1,9 @@
 import { ConfigError, DataError } from "../../errors.js";
 import { ByteSource } from "./byte-source.js";
 import { DelimitedScanner } from "./delimited-scanner.js";
-import type { ReaderOptions, Row, RowReader } from "./row.js";
+import type { ReaderOptions, RowReader } from "./row.js";
 import { shown } from "./shown.js";
+import { TextReader } from "./text-reader.js";
 import { type Encoding, TextWindow } from "./text-window.js";
 
 export interface DelimitedFormat {
@@ -22,8 +23,6 @@ export interface DelimitedFormat {
   /** Bytes read at once. Default: 256 KiB. */
   blockBytes?: number | undefined;
 }
-
-const finished: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /**
  * Reads a file of fields between separators, as it is or in gzip. Blank lines are passed over, lines end with `\n` or
@@ -48,10 +47,10 @@ export async function openDelimited(
   const source = await ByteSource.open(path, { ...options, blockBytes: format.blockBytes });
   try {
     const window = await TextWindow.open(source, encoding, longestLine);
-    const reader = new DelimitedReader(new DelimitedScanner(window, separator, quotes));
-    await reader.readHeader(header);
-    reader.scanner.report = options.onError;
-    return reader;
+    const scanner = new DelimitedScanner(window, separator, quotes);
+    await readHeader(scanner, header);
+    scanner.report = options.onError;
+    return new TextReader(scanner);
   } catch (error) {
     await source.close();
     throw error;
@@ -70,91 +69,40 @@ function checkSeparator(separator: Buffer, quotes: boolean): void {
   }
 }
 
-/** Its own blocks, and their iterator: there is only one place in the file to read at. */
-class DelimitedReader implements RowReader, Iterable<Row>, Iterator<Row, undefined> {
-  readonly #current: IteratorYieldResult<Row>;
-
-  constructor(readonly scanner: DelimitedScanner) {
-    this.#current = { done: false, value: scanner.row };
-  }
-
-  get name(): string {
-    return this.scanner.window.source.name;
-  }
-
-  get bytes(): number | undefined {
-    return this.scanner.window.source.bytes;
-  }
-
-  get bytesRead(): number {
-    return this.scanner.window.source.bytesRead;
-  }
-
-  sha256(): string | undefined {
-    return this.scanner.window.source.sha256();
-  }
-
-  close(): Promise<void> {
-    return this.scanner.window.source.close();
-  }
-
-  column(name: string | number): number {
-    const { columns, row } = this.scanner;
-    const column = typeof name === "string" ? row.names.indexOf(name) : name;
-    if (Number.isInteger(column) && column >= 0 && column < (columns ?? Infinity)) return column;
-    const known = row.names.map(shown).join(", ");
-    const there = known === "" ? `${columns} columns without names, from 0` : known;
-    throw new DataError(`${this.name}: no column ${shown(name)}; there are ${there}`);
-  }
-
-  async *rows(): AsyncGenerator<Iterable<Row>> {
-    const { window } = this.scanner;
-    for (;;) {
-      yield this;
-      while (this.scanner.advance()); // rows that the caller left in the block are gone
-      if (window.ended) return;
-      await window.more();
+/** Learns the columns from the first line, from the caller, or by counting those of the first line. */
+async function readHeader(
+  scanner: DelimitedScanner,
+  header: boolean | readonly string[],
+): Promise<void> {
+  if (typeof header === "object") return setNames(scanner, header);
+  const { window, row } = scanner;
+  while (!scanner.advance()) {
+    if (!window.ended) await window.more();
+    else if (!header) return;
+    else {
+      const where = window.source.name;
+      throw new DataError(`${where}: expected a line that names the columns, got an empty file`);
     }
   }
-
-  [Symbol.iterator](): this {
-    return this;
+  const { fields, start } = scanner;
+  if (header) {
+    const names = Array.from({ length: fields }, (_, i) => row.text(i) ?? "");
+    return setNames(scanner, names);
   }
+  scanner.columns = fields;
+  window.start = start; // it is a record
+  window.line = row.line;
+}
 
-  next(): IteratorResult<Row, undefined> {
-    return this.scanner.advance() ? this.#current : finished;
+function setNames(scanner: DelimitedScanner, names: readonly string[]): void {
+  const { row, window } = scanner;
+  const second = names.findIndex((name, i) => name !== "" && names.indexOf(name) < i);
+  if (second >= 0) {
+    const places = `${names.indexOf(names[second]!) + 1} and ${second + 1}`;
+    const where = `${window.source.name}, line ${Math.max(1, row.line)}`;
+    throw new DataError(`${where}: columns ${places} have the same name, ${shown(names[second])}`);
   }
-
-  async readHeader(header: boolean | readonly string[]): Promise<void> {
-    if (typeof header === "object") return this.#setNames(header);
-    const { window, row } = this.scanner;
-    while (!this.scanner.advance()) {
-      if (!window.ended) await window.more();
-      else if (!header) return;
-      else
-        throw new DataError(
-          `${this.name}: expected a line that names the columns, got an empty file`,
-        );
-    }
-    const { fields, start } = this.scanner;
-    if (header) return this.#setNames(Array.from({ length: fields }, (_, i) => row.text(i) ?? ""));
-    this.scanner.columns = fields;
-    window.start = start;
-    window.line = row.line;
-  }
-
-  #setNames(names: readonly string[]): void {
-    const { row } = this.scanner;
-    const second = names.findIndex((name, i) => name !== "" && names.indexOf(name) < i);
-    if (second >= 0) {
-      const places = `${names.indexOf(names[second]!) + 1} and ${second + 1}`;
-      const where = `${this.name}, line ${Math.max(1, row.line)}`;
-      throw new DataError(
-        `${where}: columns ${places} have the same name, ${shown(names[second])}`,
-      );
-    }
-    row.names = names;
-    this.scanner.columns = names.length;
-    if (names.length > row.ends.length) row.reserve(names.length);
-  }
+  row.names = names;
+  scanner.columns = names.length;
+  if (names.length > row.ends.length) row.reserve(names.length);
 }
