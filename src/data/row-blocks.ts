@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import type { LongCall } from "../progress.js";
 
 /** Rows between two breaths, where a row is a few nanoseconds of work. */
-const defaultBlock = 1 << 18;
+const defaultBlock = 1 << 17;
 
 /**
  * Goes over rows in blocks, between which whatever else the process does gets its turn.

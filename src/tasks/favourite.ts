@@ -165,7 +165,7 @@ async function takeSurvey(
         index++;
       }
     },
-    1 << 15,
+    1 << 13,
   );
   const ranked = counts
     .filter(({ examples }) => examples > 0)
