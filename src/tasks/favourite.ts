@@ -15,7 +15,7 @@ export interface FavouriteOptions {
   drop?: readonly string[] | undefined;
   /** Whether an encoder may see the feature in the input events. Default: true. */
   visible?: boolean | undefined;
-  /** What a value is, for the instruction. Default: the feature's name. */
+  /** What a value is, for the instruction. Default: the feature's name without an `s` at its end. */
   noun?: string | undefined;
   /** Default: `What is this user's favourite <noun>?` */
   instruction?: string | undefined;
@@ -50,7 +50,7 @@ export function favourite({
   feature: name,
   drop = [],
   visible = true,
-  noun = name,
+  noun = name.replace(/s$/, ""),
   instruction = `What is this user's favourite ${noun}?`,
 }: FavouriteOptions): Task<FavouriteCard> {
   return {

@@ -1,8 +1,3 @@
-import { createReadStream, existsSync } from "node:fs";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
-import { createGunzip } from "node:zlib";
 import test, { type ExecutionContext } from "ava";
 import fc from "fast-check";
 import { PreparedData } from "../../src/data/prepared-data.js";
@@ -311,38 +306,3 @@ test("options that make no sense are refused", async (t) => {
   const aborted = split(data, { windows: "padded", signal: AbortSignal.abort(abort) });
   t.is(await t.throwsAsync(aborted), abort);
 });
-
-const shared =
-  process.env.USER_LLM_SHARED ?? fileURLToPath(new URL("../../../shared", import.meta.url));
-
-/** Events of each user, in a file of `user,...` lines. */
-async function historiesOf(file: string, gzip: boolean): Promise<number[][]> {
-  const counts = new Map<string, number>();
-  const bytes = createReadStream(file);
-  const lines = createInterface({ input: gzip ? bytes.pipe(createGunzip()) : bytes });
-  let isHeader = true;
-  for await (const line of lines) {
-    const user = line.slice(0, line.indexOf(","));
-    if (!isHeader) counts.set(user, (counts.get(user) ?? 0) + 1);
-    isHeader = false;
-  }
-  return [...counts.values()].map(history);
-}
-
-for (const [name, file, testWindows, trainWindows] of [
-  ["ML-1M (reconstructed)", "data/ml-1m-reconstructed/interactions.csv.gz", 4_244, 723_849],
-  ["ml-latest-small", "data/ml-latest-small/ratings.csv", 378, 74_184],
-] as const) {
-  test(`${name} has the windows of the specification`, async (t) => {
-    const path = join(shared, file);
-    if (!existsSync(path)) return t.log(`skipped: ${path} is not here`);
-    const data = await open(t, { histories: await historiesOf(path, file.endsWith(".gz")) });
-    const { train, test } = await split(data, { validation: false });
-    t.is(test.count, testWindows);
-    t.is(train.count, trainWindows);
-    const validated = await split(data);
-    t.is(validated.test.count, testWindows);
-    t.is(validated.train.count + validated.validation!.count, trainWindows);
-    return undefined;
-  });
-}
