@@ -8,6 +8,7 @@ import type { Collected } from "./collected.js";
 import type { SortedBlock } from "./sorter.js";
 import type { Spool } from "./spool.js";
 import { TieCounter, type Ties } from "./tie-counter.js";
+import { untilAborted } from "./until-aborted.js";
 
 /** Bytes of texts or bags that are in memory at a time. */
 const spooledBytes = 16 << 20;
@@ -33,8 +34,7 @@ export async function writeEvents(
     const progress = { task: "writing events.arrow", total: events, unit: "rows" } as const;
     let done = 0;
     onProgress?.({ ...progress, task: "sorting events", done });
-    for await (const block of sorter.sorted()) {
-      signal?.throwIfAborted();
+    for await (const block of untilAborted(sorter.sorted(), signal)) {
       ties.add(block);
       const writes = singles.map((name, i) =>
         writer.numbers(name, remapped(block.columns[i]!.subarray(0, block.rows), remaps[i])),

@@ -6,6 +6,7 @@ import test from "ava";
 import { Dictionary } from "../../../src/data/dictionary.js";
 import type { Manifest } from "../../../src/data/manifest.js";
 import { memorySorter } from "../../../src/data/prepare/memory-sorter.js";
+import type { EventSorter } from "../../../src/data/prepare/sorter.js";
 import { writePrepared } from "../../../src/data/prepare/write-prepared.js";
 import { DataError } from "../../../src/errors.js";
 import type { Progress } from "../../../src/progress.js";
@@ -200,6 +201,31 @@ test("tells how far it is, and stops when it is told to", async (t) => {
       ["sorting events", 0, 7],
     ],
   );
+  await closeCollected(collected);
+});
+
+test("stops while the sorter is still at work", async (t) => {
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  let taken = 0;
+  const sorter: EventSorter = {
+    ...memorySorter(2),
+    sorted: () => ({
+      [Symbol.asyncIterator]: () => ({
+        next: () => {
+          taken++;
+          setImmediate(() => controller.abort(reason));
+          return new Promise(() => {});
+        },
+      }),
+    }),
+  };
+  const collected = await collectedOf(join(folder, "sorting-scratch"), sorter);
+  const out = join(folder, "sorting");
+  await mkdir(out);
+  const { signal } = controller;
+  t.is(await t.throwsAsync(writePrepared(out, source, collected, { signal })), reason);
+  t.is(taken, 1);
   await closeCollected(collected);
 });
 
