@@ -364,3 +364,18 @@ async function interrupted(t: ExecutionContext, task: string, out: string, event
   );
   t.true(told);
 }
+
+test("every sorter gives the same bytes", async (t) => {
+  const folder = temporaryFolder(t);
+  const source = await movielens(fixture("movielens-csv"));
+  const [memory, ...others] = await Promise.all(
+    (["memory", "duckdb", "auto"] as const).map(async (sorter) => {
+      const out = join(folder, sorter);
+      await prepare(source, { out, sorter });
+      return contents(out);
+    }),
+  );
+  t.true(Object.keys(memory!).length >= 5);
+  for (const other of others) t.deepEqual(other, memory);
+  t.deepEqual(readdirSync(folder).sort(), ["auto", "duckdb", "memory"]);
+});
