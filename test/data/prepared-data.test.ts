@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import {
   appendFile,
   mkdir,
@@ -225,6 +226,11 @@ test("a file that grew, a link, a folder and a pipe in its place are refused", a
   await mkdir(path);
   t.is(await refusal(folder), "events.arrow: must be a file itself, not a link or a folder");
   await rm(path, { recursive: true });
+  if (process.platform !== "win32") {
+    execFileSync("mkfifo", [path]); // opening it would wait for a writer
+    t.is(await refusal(folder), "events.arrow: must be a file itself, not a link or a folder");
+    await rm(path);
+  }
   await rename(join(folder, "elsewhere"), path);
   t.is(await refusal(folder), "opened");
   await appendFile(path, "more");
