@@ -1,7 +1,7 @@
 /** HTTP by Node's own client, which takes a server that closes in the middle of anything. */
 import http, { type IncomingMessage, type RequestOptions } from "node:http";
 import https from "node:https";
-import type { Socket } from "node:net";
+import { isIP, type Socket } from "node:net";
 import tls from "node:tls";
 import { NetworkError } from "../../errors.js";
 import { type Environment, proxyFor } from "./proxy.js";
@@ -72,7 +72,9 @@ async function send(url: URL, sending: Sending): Promise<IncomingMessage> {
     return answer(proxy, { headers: all, path: url.href }, sending);
   }
   const socket = await tunnel(proxy, url, sending);
-  const createConnection = () => tls.connect({ socket, servername: url.hostname });
+  const { hostname: host } = url;
+  const servername = isIP(host.replace(/^\[|\]$/g, "")) === 0 ? host : "";
+  const createConnection = () => tls.connect({ socket, host, servername });
   return answer(url, { headers, createConnection }, sending);
 }
 
@@ -104,8 +106,9 @@ function tunnel(proxy: URL, url: URL, sending: Sending): Promise<Socket> {
 
 function begin(to: URL, options: RequestOptions, { signal, stallMs }: Sending): http.ClientRequest {
   const { request } = to.protocol === "https:" ? https : http;
-  // A connection of its own: files are few and long.
-  const started = request(to, { ...options, agent: false, ...(signal && { signal }) });
+  // A connection of its own: files are few and long. With an agent, Node passes `createConnection` over.
+  const agent = options.createConnection === undefined ? { agent: false } : {};
+  const started = request(to, { ...options, ...agent, ...(signal && { signal }) });
   return started.setTimeout(stallMs, () => {
     started.destroy(new Error(`nothing came for ${stallMs / 1000} s`));
   });

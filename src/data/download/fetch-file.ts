@@ -64,12 +64,17 @@ export async function fetchFile(url: URL, path: string, options: FetchOptions): 
           throw new NetworkError(message, { cause: error });
         }
         const delay = Math.max(error.waitMs, retryDelayMs * 2 ** (failures - 1));
-        await setTimeout(Math.min(delay, longestDelayMs), undefined, signal && { signal });
+        await pause(Math.min(delay, longestDelayMs), signal);
       }
     }
   } finally {
     await partial.file.close();
   }
+}
+
+/** Rejects with the reason of the signal, where Node's own rejects with an error of its own. */
+async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  await setTimeout(ms, undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
 }
 
 /** One request for what is missing. */
@@ -236,7 +241,7 @@ export async function fetchText(url: URL, options: FetchOptions): Promise<string
     } catch (error) {
       signal?.throwIfAborted();
       if (!(error instanceof Passing) || failures > retries) throw error;
-      await setTimeout(retryDelayMs * 2 ** (failures - 1), undefined, signal && { signal });
+      await pause(retryDelayMs * 2 ** (failures - 1), signal);
     }
   }
 }

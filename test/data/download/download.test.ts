@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import { type AddressInfo, connect as connectSocket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +14,7 @@ import {
 } from "../../../src/data/download/download.js";
 import { DataError, NetworkError, UsageError } from "../../../src/errors.js";
 import type { Progress } from "../../../src/progress.js";
+import { cert, key } from "./certificate.js";
 import { type FileOptions, sendFile, serve } from "./server.js";
 import { patched, renamed, zipOf } from "./zips.js";
 
@@ -508,9 +510,10 @@ test("names and parts that are not there are told with those that are", async (t
   }
 });
 
-/** A proxy for plain HTTP on loopback that notes what it is asked for, and refuses to tunnel. */
+/** A proxy on loopback that notes what it is asked for. It tunnels to one port only, or refuses to. */
 async function proxy(
   t: ExecutionContext,
+  tunnelTo?: number,
 ): Promise<{ url: string; asked: string[]; server: Server }> {
   const asked: string[] = [];
   const server = createServer((request, response) => {
@@ -526,7 +529,12 @@ async function proxy(
   });
   server.on("connect", (request, socket) => {
     asked.push(`CONNECT ${request.url}`);
-    socket.end("HTTP/1.1 403 Forbidden\r\n\r\n");
+    if (tunnelTo === undefined) return void socket.end("HTTP/1.1 403 Forbidden\r\n\r\n");
+    const onward = connectSocket(tunnelTo, "127.0.0.1", () => {
+      socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
+      socket.pipe(onward).pipe(socket);
+    });
+    for (const end of [socket, onward]) end.on("error", () => {});
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   t.teardown(() => {
@@ -573,4 +581,42 @@ test("a server that does not speak TLS is an error", async (t) => {
     { instanceOf: NetworkError },
   );
   t.is(seen.length, 0);
+});
+
+test.serial(
+  "HTTPS goes through a tunnel, and only to a server that somebody vouches for",
+  async (t) => {
+    const secure = createSecureServer({ key, cert }, (request, response) => {
+      sendFile(request, response, zip);
+    });
+    await new Promise<void>((resolve) => secure.listen(0, "127.0.0.1", resolve));
+    t.teardown(() => {
+      secure.closeAllConnections();
+      secure.close();
+    });
+    const { url: through, asked } = await proxy(t, (secure.address() as AddressInfo).port);
+    const { get } = await setUp(t);
+    const options = { env: { HTTPS_PROXY: through }, checksum: `md5:${md5}`, stallMs: 30_000 };
+    await t.throwsAsync(get("https://files.invalid/ml.zip", options), {
+      instanceOf: NetworkError,
+      message: "https://files.invalid: self-signed certificate",
+    });
+    t.deepEqual(asked, ["CONNECT files.invalid:443"]);
+
+    process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0";
+    t.teardown(() => {
+      delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"];
+    });
+    t.is((await get("https://files.invalid/ml.zip", options)).downloads[0]!.sha256, sha256);
+  },
+);
+
+test("aborting ends the wait for the next attempt", async (t) => {
+  const { get } = await setUp(t);
+  const { url } = await serve(t, (_, response) => void response.writeHead(503).end());
+  const stop = new AbortController();
+  const reason = new Error("enough");
+  setTimeout(() => stop.abort(reason), 100);
+  const options = { signal: stop.signal, retryDelayMs: 60_000, checksum: `md5:${md5}` };
+  t.is(await t.throwsAsync(get(`${url}/ml.zip`, options)), reason);
 });
