@@ -4,6 +4,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "core/error.h"
@@ -46,8 +47,8 @@ bool flag(const Napi::Object& object, const char* name) { return object.Get(name
 template <class T> constexpr napi_typedarray_type kTypeOf = napi_int32_array;
 template <> constexpr napi_typedarray_type kTypeOf<double> = napi_float64_array;
 
-// A typed array of an object. Only memory that was mapped here is read in place, as its owner is known: JavaScript's
-// own can go at any time.
+// A typed array of an object. Mapped columns are read in place, as their owner is known: JavaScript's own memory can go
+// at any time. Window tables are copied even then: once checked, they have to stay as they are.
 template <class T> Column<T> column(const Napi::Object& object, const char* name) {
   const Napi::Value value = object.Get(name);
   if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != kTypeOf<T>)
@@ -55,7 +56,7 @@ template <class T> Column<T> column(const Napi::Object& object, const char* name
   const auto array = value.As<Napi::TypedArrayOf<T>>();
   if (array.ElementLength() == 0) return {};
   const T* const data = array.Data();
-  if (sizeof(T) == sizeof(int32_t))
+  if constexpr (std::is_same_v<T, int32_t>)
     if (auto mapping = MappedFile::holding(data, array.ByteLength()))
       return Column<T>(data, array.ElementLength(), std::move(mapping));
   return Column<T>(data, array.ElementLength());
