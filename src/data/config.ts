@@ -203,14 +203,16 @@ export const dataConfig = z.strictObject({
       "Whether items without events stay in the catalogue; by default as the source has it.",
     ),
   sorter: z.enum(["auto", "memory", "duckdb"]).default("auto").meta({
-    description: "What sorts the events: typed arrays in memory, or DuckDB out of core.",
+    description:
+      "What sorts the events: typed arrays in `memory`, `duckdb` out of core, or `auto`: DuckDB where the memory limit does not do.",
     "x-env": "USER_LLM_SORTER",
   }),
   memoryLimit: z
     .union([whole(1), z.string().regex(/^\d+(\.\d+)?\s*([kKMGT]i?)?B$/)])
     .optional()
     .meta({
-      description: "Memory that sorting may take, in bytes or as `512MB`.",
+      description:
+        "Memory that sorting may take, in bytes or as `512MB`; else what the machine has, for DuckDB 512 MiB.",
       "x-expects": "a size, as 512MB",
       "x-env": "USER_LLM_SORT_MEMORY",
     }),

@@ -272,6 +272,29 @@ test("synth: prepared data that is valid, and raw data that prepares to the same
   t.regex(small.stderr, /^ConfigError: synthetic: /);
 });
 
+test("download without a name lists what there is", async (t) => {
+  const { stdout } = await runMain(["data", "download", "--json"]);
+  const { datasets } = JSON.parse(stdout) as { datasets: { name: string; licence: string }[] };
+  t.true(datasets.some(({ name }) => name === "ml-20m"));
+  for (const { licence } of datasets) t.not(licence, "");
+  const text = await runMain(["data", "download"]);
+  t.regex(text.stdout, /^ml-latest-small +MovieLens latest-small\n/);
+  t.regex(text.stdout, /\namazon-2023 +Amazon Reviews 2023 +--category, one of \d+\n/);
+});
+
+test("every sorter and memory limit gives the same folder", async (t) => {
+  const work = await folder(t);
+  const input = ["--source", "movielens", "--input", join(fixtures, "movielens-csv")];
+  const ways = [[], ["--sorter", "memory"], ["--sorter", "duckdb"], ["--memory-limit", "512MiB"]];
+  const found: Record<string, string>[] = [];
+  for (const [i, flags] of ways.entries()) {
+    const run = await prepare(...input, "--out", join(work, `${i}`), ...flags);
+    t.is(run.exitCode, 0, run.stderr);
+    found.push(await contents(join(work, `${i}`)));
+  }
+  for (const other of found) t.deepEqual(other, found[0]);
+});
+
 /** The bytes of every file of a folder but the manifest. */
 async function contents(path: string): Promise<Record<string, string>> {
   const names = (await readdir(path)).filter((name) => name !== "manifest.json").sort();

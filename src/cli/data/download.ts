@@ -2,6 +2,7 @@ import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import type { Download } from "../../data/download/download.js";
 import type { Cli, Context, Result } from "../action.js";
 import { examples } from "../help.js";
+import { table } from "../table.js";
 import { bytes, visible } from "../text.js";
 
 /** `user-llm data download`: public data sets from their publishers. */
@@ -9,8 +10,8 @@ export function addDownloadCommand(data: CommandUnknownOpts, cli: Cli): void {
   data
     .command("download")
     .description("bring a public data set from its publisher, checked and unpacked")
-    .argument("<name>", "ml-20m, amazon-2023, google-local-2021, ...; any other word lists them")
-    .requiredOption("--out <folder>", "folder in which the data gets a folder of its own name")
+    .argument("[name]", "as ml-20m; without it, the data sets there are")
+    .option("--out <folder>", "folder in which the data gets a folder of its own name", "raw")
     .option("--category <name>", "of Amazon Reviews, as Gift_Cards")
     .option("--state <name>", "of Google Local, as New_York")
     .option("--url <address>", "a mirror: of the file, or of its folder, ending in /; a path too")
@@ -19,12 +20,17 @@ export function addDownloadCommand(data: CommandUnknownOpts, cli: Cli): void {
     .addHelpText(
       "after",
       examples(
+        "user-llm data download",
         "user-llm data download ml-20m --out raw",
         "user-llm data download amazon-2023 --category Gift_Cards --out raw",
         "user-llm data download ml-1m --out raw --url https://mirror.example.org/ml-1m.zip",
       ),
     )
-    .action(cli.action((context, name, flags) => downloadData(context, name, flags)));
+    .action(
+      cli.action((context, name, flags) =>
+        name === undefined ? listDatasets() : downloadData(context, name, flags),
+      ),
+    );
 }
 
 interface DownloadFlags {
@@ -35,6 +41,23 @@ interface DownloadFlags {
   checksum?: string | undefined;
   /** True, or undefined: then the environment decides. */
   offline?: boolean | undefined;
+}
+
+async function listDatasets(): Promise<Result> {
+  const { downloadableDatasets } = await import("../../data/download/datasets.js");
+  const datasets = downloadableDatasets.map(({ name, title, licence, page, parts }) => ({
+    name,
+    title,
+    licence,
+    page,
+    parts,
+  }));
+  const rows = datasets.map(({ name, title, parts }) => [
+    name,
+    title,
+    parts === undefined ? undefined : `--${parts.option}, one of ${parts.names.length}`,
+  ]);
+  return { document: { datasets }, text: table(rows) };
 }
 
 async function downloadData(
