@@ -34,7 +34,7 @@ interface Bar {
   readonly atLeast?: number;
 }
 
-const prepareWorks = ["prepareInMemory"] as const satisfies readonly WorkName[];
+const prepareWorks = ["prepareInDuckDB", "prepareInMemory"] as const satisfies readonly WorkName[];
 /** In this order, so that the later ones find a prepared set. */
 const rounds: readonly WorkName[] = [
   "readFile",
@@ -56,6 +56,13 @@ const bars: readonly Bar[] = [
     atMost: 25,
   },
   { aim: "its memory", work: "prepareInMemory", figure: "peakMB", unit: "MB", atMost: 1000 },
+  {
+    aim: "csv to prepared, DuckDB at 512 MiB",
+    work: "prepareInDuckDB",
+    figure: "seconds",
+    unit: "s",
+    atMost: 20,
+  },
   { aim: "opening a prepared set", work: "open", figure: "firstMs", unit: "ms", atMost: 50 },
   { aim: "all windows", work: "split", figure: "heldMB", unit: "MB", atMost: 200 },
   {
@@ -98,6 +105,9 @@ export async function benchData({
       (results[work] ??= []).push(await run(work, given));
     }
   await rm(given.prepared, { recursive: true });
+
+  const fingerprints = prepareWorks.flatMap((work) => valuesOf(results[work]!, "fingerprint"));
+  if (new Set(fingerprints).size > 1) throw new Error("the sorters gave different folders");
 
   const machine = thisMachine();
   console.log(`${describeMachine(machine)}; synthetic ${preset}\n`);
