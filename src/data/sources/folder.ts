@@ -1,6 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { DataError } from "../../errors.js";
+import { receiptName } from "../download/receipt.js";
 import { fileFault, isSystemError } from "../file-fault.js";
 
 interface Match {
@@ -12,14 +13,15 @@ interface Match {
 export class Folder {
   private constructor(
     readonly path: string,
-    /** Names of what is in it, sorted. */
+    /** Names of what is in it, sorted, without the receipt of a download. */
     readonly names: readonly string[],
   ) {}
 
   /** @throws DataError when it cannot be read, or is no folder */
   static async open(path: string): Promise<Folder> {
     try {
-      return new Folder(path, (await readdir(path)).sort());
+      const names = (await readdir(path)).filter((name) => name !== receiptName);
+      return new Folder(path, names.sort());
     } catch (error) {
       if (!isSystemError(error, "ENOTDIR")) throw fileFault(error, path, "read");
       const hint = path.endsWith(".zip") ? "; unpack it and give the folder" : "";

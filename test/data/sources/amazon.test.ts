@@ -174,6 +174,12 @@ test("2014 in strict JSON, or in Python throughout, is the same", async (t) => {
   t.deepEqual(collected.items, plain.items);
 });
 
+test("the receipt of a download is no review", async (t) => {
+  const folder = copyOf(t, "amazon-2018");
+  writeFileSync(join(folder, "DOWNLOAD.json"), "{}");
+  t.is((await collect(await amazon(folder), plainly())).events, 3);
+});
+
 test("metadata that are code are refused, never run", async (t) => {
   const folder = copyOf(t, "amazon-2014");
   writeFileSync(join(folder, "meta_Tea.json"), "{'asin': __import__('os').getcwd()}\n");
