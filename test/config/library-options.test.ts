@@ -1,0 +1,54 @@
+/** Sections of the configuration are options of the library, by name, type and default. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "ava";
+import { resolveConfig } from "../../src/config/index.js";
+import type { LoaderOptions } from "../../src/data/loader-options.js";
+import { settingsOf } from "../../src/data/loader-options.js";
+import { prepare } from "../../src/data/prepare/prepare.js";
+import { PreparedData } from "../../src/data/prepared-data.js";
+import type { TableEvents, TableItems } from "../../src/data/sources/table.js";
+import { type SplitOptions, split } from "../../src/data/split.js";
+import { synthetic } from "../../src/data/synthetic/source.js";
+import { configSchema } from "../../src/recipes/config.js";
+
+const { data } = resolveConfig(configSchema, []);
+
+// Compiled, these hold the types together.
+const splitOptions: SplitOptions = data.split;
+const loaderOptions: LoaderOptions = data.loader;
+export type Events = NonNullable<typeof data.table>["events"] & { file: string };
+export const eventsOf = (events: Events): TableEvents => events;
+export const itemsOf = (items: NonNullable<typeof data.table>["items"]): TableItems | undefined =>
+  items;
+
+test("without options, a split and a loader do what the configuration says", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "user-llm-options-"));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const out = join(folder, "prepared");
+  await prepare(
+    synthetic({
+      preset: "tiny",
+      lengthSpread: 0.2,
+      shortest: 55,
+      items: 300,
+      users: 10,
+      events: 600,
+    }),
+    { out },
+  );
+  using prepared = await PreparedData.open(out);
+  for (const given of [{}, { strategy: "temporal", temporal: {}, disjointUsers: {} }] as const) {
+    const configured = resolveConfig(configSchema, [
+      { value: { data: { split: { ...given, windows: "padded" } } }, where: () => undefined },
+    ]).data.split;
+    const [byDefault, byConfig] = await Promise.all([
+      split(prepared, { ...given, windows: "padded" }),
+      split(prepared, configured),
+    ]);
+    t.deepEqual(byConfig.card.decisions, byDefault.card.decisions);
+  }
+  t.is(splitOptions.windows, (await split(prepared)).card.decisions.windows);
+  t.deepEqual(settingsOf(loaderOptions), settingsOf({ batchSize: data.loader.batchSize }));
+});
