@@ -72,7 +72,7 @@ export class Cli {
     const { json = false, color = true } = options;
     const reporter = reporterFor(host, options);
     const watch = watchInterrupts(host, (signal) =>
-      reporter.note(`${signal}: stopping; once more quits at once`),
+      reporter.note(`${signal}: stopping; a second time quits at once`),
     );
     let exitCode: number;
     try {

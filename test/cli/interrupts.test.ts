@@ -35,8 +35,27 @@ test("a second signal quits at once", async (t) => {
   const { child, output } = await startPatient("stubborn");
   child.kill("SIGINT");
   while (!output().includes("stopping")) await sleep(5);
+  await sleep(400);
   child.kill("SIGINT");
   t.deepEqual(await once(child, "close"), [130, null]);
+});
+
+test.serial("a signal that npx passes on is not a second one", async (t) => {
+  const host = new MemoryHost();
+  await main(["work", "-q"], host, (program, cli) => {
+    program.command("work").action(
+      cli.action(async (_context, _options) => {
+        host.interrupt("SIGINT");
+        await sleep(20);
+        host.interrupt("SIGINT");
+        t.deepEqual(host.quits, []);
+        await sleep(400);
+        host.interrupt("SIGTERM");
+        t.deepEqual(host.quits, [143]);
+        return { document: {} };
+      }),
+    );
+  });
 });
 
 test("work that was done all the same is shown, with the signal's exit code", async (t) => {
