@@ -65,6 +65,12 @@ const tableFile = {
       "x-expects": "true, false or a list",
     }),
   encoding: z.enum(["utf8", "latin1"]).optional().describe("Of delimited text; else UTF-8."),
+  quotes: z
+    .boolean()
+    .optional()
+    .describe(
+      "Whether fields of delimited text may be in quotes; else where the separator is one character.",
+    ),
 };
 
 const tableEvents = z.strictObject({

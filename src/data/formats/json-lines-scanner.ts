@@ -1,31 +1,34 @@
-import { RowError } from "../../errors.js";
-import { type JsonObject, jsonColumn } from "./json-path.js";
+import { DataError, RowError } from "../../errors.js";
+import { JsonColumn, type JsonObject } from "./json-path.js";
 import type { ReaderOptions } from "./row.js";
 import { shown } from "./shown.js";
 import { SyntaxFault } from "./syntax-fault.js";
 import type { RecordScanner } from "./text-reader.js";
 import type { TextWindow } from "./text-window.js";
-import { type ValueColumn, ValueRow } from "./value-row.js";
+import { ValueRow } from "./value-row.js";
 
 const newline = 0x0a;
 
 /** Takes objects out of a window, one a line. */
 export class JsonLinesScanner implements RecordScanner {
   readonly row: ValueRow;
-  readonly #columns: ValueColumn[] = [];
+  readonly #columns: JsonColumn[] = [];
   #record: JsonObject = {};
+  /** Names of the first record, for messages. */
+  #names: readonly string[] | undefined;
 
   constructor(
     readonly window: TextWindow,
     /** Throws a `SyntaxFault`. */
     readonly parse: (line: string) => unknown,
+    readonly requireColumns: boolean,
     readonly report: ReaderOptions["onError"],
   ) {
     this.row = new ValueRow(window.source.name, this.#columns);
   }
 
   column(name: string | number): number {
-    return this.#columns.push(jsonColumn(`${name}`, () => this.#record)) - 1;
+    return this.#columns.push(new JsonColumn(`${name}`, () => this.#record)) - 1;
   }
 
   advance(): boolean {
@@ -50,6 +53,17 @@ export class JsonLinesScanner implements RecordScanner {
     return false;
   }
 
+  /** @throws DataError when no record had a column that they were asked for */
+  checkColumns(): void {
+    if (!this.requireColumns) return;
+    const column = this.#columns.find(({ asked, seen }) => asked && !seen);
+    if (column === undefined) return;
+    const names = (this.#names ?? []).map((name) => `"${name}"`).join(", ");
+    throw new DataError(
+      `${this.window.source.name}: no record has a column "${column.name}"; the first has ${names}`,
+    );
+  }
+
   /** Whether the line is a record. */
   #reads(start: number, end: number): boolean {
     const { window } = this;
@@ -66,6 +80,7 @@ export class JsonLinesScanner implements RecordScanner {
       const value = this.parse(line);
       if (typeof value === "object" && value !== null && !Array.isArray(value)) {
         this.#record = value as JsonObject;
+        this.#names ??= Object.keys(value);
         return true;
       }
       this.#report("expected an object", shown(value));

@@ -10,6 +10,8 @@ import { TextWindow } from "./text-window.js";
 export interface JsonLinesFormat {
   /** `python`: every line is a Python dictionary, as in the metadata of Amazon Reviews 2014. Default: `json`. */
   syntax?: "json" | "python" | undefined;
+  /** Whether a column that no record has is an error, which shows once all have been read. Default: false. */
+  requireColumns?: boolean | undefined;
   /** Most bytes of a line. Default: 8 MiB. */
   longestLine?: number | undefined;
   /** Bytes read at once. Default: 256 KiB. */
@@ -22,8 +24,8 @@ const headBytes = 256;
 /**
  * Reads a file with one object a line, as it is or in gzip. UTF-8; blank lines are passed over.
  *
- * A column is a name, or a path `a.b` of names and positions in lists. Any may be missing in any record, so that
- * asking for a column that is nowhere is no error.
+ * A column is a name, or a path `a.b` of names and positions in lists. Any may be missing in any record, so
+ * asking for a column that is nowhere is no error but where `requireColumns` says so.
  *
  * @throws DataError when the file cannot be read, or begins with a list
  */
@@ -37,7 +39,8 @@ export async function openJsonLines(
     const window = await TextWindow.open(source, "utf8", format.longestLine);
     await checkStart(window);
     const parse = format.syntax === "python" ? parsePythonLiteral : parseJson;
-    return new TextReader(new JsonLinesScanner(window, parse, options.onError));
+    const { requireColumns = false } = format;
+    return new TextReader(new JsonLinesScanner(window, parse, requireColumns, options.onError));
   } catch (error) {
     await source.close();
     throw error;

@@ -10,6 +10,8 @@ export interface RecordScanner {
   advance(): boolean;
   /** See `RowReader`. */
   column(name: string | number): number;
+  /** Once all records have been found: throws a `DataError` when none had a column that has to be. */
+  checkColumns?(): void;
 }
 
 const finished: IteratorReturnResult<undefined> = { done: true, value: undefined };
@@ -43,9 +45,10 @@ export class TextReader implements RowReader, Iterable<Row>, Iterator<Row, undef
     for (;;) {
       yield this;
       while (this.scanner.advance()); // rows that the caller left in the block are gone
-      if (window.ended) return;
+      if (window.ended) break;
       await window.more();
     }
+    this.scanner.checkColumns?.();
   }
 
   sha256(): string | undefined {

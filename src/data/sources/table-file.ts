@@ -21,6 +21,8 @@ export interface TableFile {
   header?: boolean | readonly string[] | undefined;
   /** Of delimited text. Default: UTF-8. */
   encoding?: DelimitedFormat["encoding"];
+  /** Whether fields of delimited text may be in quotes. Without, a quote is a character like any other. */
+  quotes?: DelimitedFormat["quotes"];
 }
 
 const extensions: Readonly<Record<string, TableFormat>> = {
@@ -45,17 +47,21 @@ export async function openFile(
   options: ReaderOptions,
 ): Promise<RowReader> {
   const format = file.format ?? (await formatOf(path, file));
-  const { separator, header, encoding } = file;
+  const { separator, header, encoding, quotes } = file;
   if (format === "csv" || format === "tsv") {
     const usual = format === "tsv" ? "\t" : ",";
-    return openDelimited(path, { separator: separator ?? usual, header, encoding }, options);
-  }
-  if ((separator ?? header ?? encoding) !== undefined) {
-    throw new ConfigError(
-      `${path}: separator, header and encoding are for delimited text, not ${format}`,
+    return openDelimited(
+      path,
+      { separator: separator ?? usual, header, encoding, quotes },
+      options,
     );
   }
-  if (format === "jsonl") return openJsonLines(path, {}, options);
+  if ((separator ?? header ?? encoding ?? quotes) !== undefined) {
+    throw new ConfigError(
+      `${path}: separator, header, encoding and quotes are for delimited text, not ${format}`,
+    );
+  }
+  if (format === "jsonl") return openJsonLines(path, { requireColumns: true }, options);
   return format === "parquet" ? openParquet(path, options) : openArrow(path, options);
 }
 

@@ -182,3 +182,27 @@ test("options that do not go together are refused", async (t) => {
     message: /none.csv: cannot read: no such file or folder/,
   });
 });
+
+test("a column that no line of JSON has is an error", async (t) => {
+  const folder = temporaryFolder(t);
+  const file = join(folder, "visits.jsonl");
+  writeFileSync(file, visits.map((visit) => JSON.stringify(visit)).join("\n"));
+  const options = {
+    file,
+    ...columns,
+    features: { stars: "ordinal", colour: "categorical" },
+  } as const;
+  await t.throwsAsync(read({ events: options }), {
+    instanceOf: DataError,
+    message:
+      /visits\.jsonl: no record has a column "colour"; the first has "who", "what", "when", "stars", "tags"$/,
+  });
+});
+
+test("without quotes, a quote is a character like any other", async (t) => {
+  const folder = temporaryFolder(t);
+  const file = join(folder, "visits.tsv");
+  writeFileSync(file, 'user\titem\ttime\na\t"b\t1\n');
+  const collected = await read({ events: { file, quotes: false, user: "user", item: "item" } });
+  t.deepEqual([...collected.items.ids], ['"b']);
+});
