@@ -66,7 +66,7 @@ export const works = {
 
   async open({ prepared }: Given): Promise<Figures> {
     const begin = performance.now();
-    const { PreparedData } = await import("../src/data/prepared-data.js");
+    const { PreparedData } = await import("../src/data/prepared/prepared-data.js");
     const importMs = performance.now() - begin;
     const openings: number[] = [];
     for (let i = 0; i < 20; i++) {
@@ -80,8 +80,8 @@ export const works = {
   },
 
   async split({ prepared }: Given): Promise<Figures> {
-    const { PreparedData } = await import("../src/data/prepared-data.js");
-    const { split } = await import("../src/data/split.js");
+    const { PreparedData } = await import("../src/data/prepared/prepared-data.js");
+    const { split } = await import("../src/data/windows/split.js");
     const data = await PreparedData.open(prepared);
     const before = heldBytes();
     const begin = performance.now();
@@ -106,9 +106,9 @@ export const works = {
 
 /** Windows a second, shuffled, with items, ratings and genres, and their targets. */
 async function load({ prepared }: Given, layout: "padded" | "ragged"): Promise<Figures> {
-  const { PreparedData } = await import("../src/data/prepared-data.js");
-  const { split } = await import("../src/data/split.js");
-  const { Loader } = await import("../src/data/loader.js");
+  const { PreparedData } = await import("../src/data/prepared/prepared-data.js");
+  const { split } = await import("../src/data/windows/split.js");
+  const { Loader } = await import("../src/data/loader/loader.js");
   const data = await PreparedData.open(prepared);
   const { train } = await split(data, { length: windowLength, validation: false });
   const loader = new Loader(data, train, { batchSize, layout, shuffle: true, epochs: Infinity });

@@ -183,7 +183,7 @@ void refuse() {
   }
 }
 
-// Orders may never change: runs would not resume. The numbers are those of src/data/permutation.ts.
+// Orders may never change: runs would not resume. The numbers are those of src/data/loader/permutation.ts.
 void permutations() {
   struct Known {
     uint64_t count, seed, epoch, index, element;

@@ -1,19 +1,21 @@
-export type { BagInputs, Batch, BatchLayout } from "./batch.js";
+export type { Dropped, SourceFile } from "./collect/collected.js";
+export type { ErrorPolicy } from "./collect/problems.js";
 export { type DownloadableDataset, downloadableDatasets } from "./download/datasets.js";
 export { type Download, type DownloadOptions, download } from "./download/download.js";
 export type { DownloadedFile, Receipt } from "./download/receipt.js";
 export type { ZipLimits } from "./download/unzip.js";
 export type { Feature, FeatureKind } from "./feature.js";
-export { type DataInfo, type InfoOptions, info } from "./info.js";
-export { Loader, type LoaderState, type LoaderWindows } from "./loader.js";
-export type { LoaderData } from "./loader-features.js";
-export type { LoaderOptions } from "./loader-options.js";
+export { type DataInfo, type InfoOptions, info } from "./inspect/info.js";
+export type { Problem } from "./inspect/problem-list.js";
+export { validate } from "./inspect/validate.js";
+export type { BagInputs, Batch, BatchLayout } from "./loader/batch.js";
+export { Loader, type LoaderState, type LoaderWindows } from "./loader/loader.js";
+export type { LoaderData } from "./loader/loader-features.js";
+export type { LoaderOptions } from "./loader/loader-options.js";
+export { permutation } from "./loader/permutation.js";
 export { formatVersion, type Manifest, type PreparedFile } from "./manifest.js";
-export { permutation } from "./permutation.js";
-export type { Dropped, SourceFile } from "./prepare/collected.js";
-export { type PrepareOptions, prepare } from "./prepare/prepare.js";
-export type { ErrorPolicy } from "./prepare/problems.js";
-export { type Bags, PreparedData } from "./prepared-data.js";
+export { type PrepareOptions, prepare } from "./prepare.js";
+export { type Bags, PreparedData } from "./prepared/prepared-data.js";
 export type {
   Column,
   EventsMapping,
@@ -23,16 +25,6 @@ export type {
   TimeUnit,
 } from "./source.js";
 export * from "./sources/index.js";
-export {
-  type DisjointUsers,
-  type Moment,
-  type Split,
-  type SplitDecisions,
-  type SplitOptions,
-  split,
-  type TemporalOptions,
-} from "./split.js";
-export type { SplitCard, SplitPart } from "./split-card.js";
 export { bayesProbabilities, bayesRanking, type RatedItem } from "./synthetic/bayes-ranking.js";
 export {
   type DescribeSyntheticOptions,
@@ -55,6 +47,14 @@ export {
   type WriteSyntheticOptions,
   writeSynthetic,
 } from "./synthetic/write-synthetic.js";
-export { validate } from "./validate.js";
-export type { Problem } from "./validate-problems.js";
-export { type Window, Windows } from "./windows.js";
+export {
+  type DisjointUsers,
+  type Moment,
+  type Split,
+  type SplitDecisions,
+  type SplitOptions,
+  split,
+  type TemporalOptions,
+} from "./windows/split.js";
+export type { SplitCard, SplitPart } from "./windows/split-card.js";
+export { type Window, Windows } from "./windows/windows.js";

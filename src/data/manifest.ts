@@ -1,5 +1,5 @@
+import type { Dropped, SourceFile } from "./collect/collected.js";
 import type { Feature } from "./feature.js";
-import type { Dropped, SourceFile } from "./prepare/collected.js";
 
 /** Raised when the layout of prepared folders changes. */
 export const formatVersion = 1;

@@ -1,5 +1,5 @@
 import type { PreparedData } from "../data/index.js";
-import { forRowBlocks } from "../data/row-blocks.js";
+import { forRowBlocks } from "../data/prepared/row-blocks.js";
 import type { LongCall } from "../progress.js";
 
 /** How an item is named in prompts and answers: its title, its id where it has none. */

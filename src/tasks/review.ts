@@ -1,5 +1,5 @@
 import type { Feature, PreparedData } from "../data/index.js";
-import { forRowBlocks } from "../data/row-blocks.js";
+import { forRowBlocks } from "../data/prepared/row-blocks.js";
 import { DataError, UsageError } from "../errors.js";
 import { examplesOf } from "./examples.js";
 import { itemText } from "./item-texts.js";

@@ -4,13 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
 import { resolveConfig } from "../../src/config/index.js";
-import type { LoaderOptions } from "../../src/data/loader-options.js";
-import { settingsOf } from "../../src/data/loader-options.js";
-import { prepare } from "../../src/data/prepare/prepare.js";
-import { PreparedData } from "../../src/data/prepared-data.js";
+import type { LoaderOptions } from "../../src/data/loader/loader-options.js";
+import { settingsOf } from "../../src/data/loader/loader-options.js";
+import { prepare } from "../../src/data/prepare.js";
+import { PreparedData } from "../../src/data/prepared/prepared-data.js";
 import type { TableEvents, TableItems } from "../../src/data/sources/table.js";
-import { type SplitOptions, split } from "../../src/data/split.js";
 import { synthetic } from "../../src/data/synthetic/source.js";
+import { type SplitOptions, split } from "../../src/data/windows/split.js";
 import { configSchema } from "../../src/recipes/config.js";
 
 const { data } = resolveConfig(configSchema, []);

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { PreparedData, split } from "../../src/data/index.js";
 import { DataError, UsageError } from "../../src/errors.js";
 import { type Example, favourite } from "../../src/tasks/index.js";
-import { type FolderFeature, preparedFolder } from "../data/prepared-folder.js";
+import { type FolderFeature, preparedFolder } from "../data/prepared/prepared-folder.js";
 import { openSplit } from "./tasks.js";
 
 const genres = ["a", "b", "c", "d"];

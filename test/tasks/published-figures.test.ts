@@ -16,7 +16,7 @@ import {
   validate,
 } from "../../src/data/index.js";
 import { favourite, nextItem } from "../../src/tasks/index.js";
-import { freshFolder } from "../data/prepared-folder.js";
+import { freshFolder } from "../data/prepared/prepared-folder.js";
 
 const shared =
   process.env.USER_LLM_SHARED ?? fileURLToPath(new URL("../../../shared", import.meta.url));

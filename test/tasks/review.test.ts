@@ -1,7 +1,7 @@
 import test from "ava";
 import { DataError, UsageError } from "../../src/errors.js";
 import { review } from "../../src/tasks/index.js";
-import type { FolderContent } from "../data/prepared-folder.js";
+import type { FolderContent } from "../data/prepared/prepared-folder.js";
 import { openSplit } from "./tasks.js";
 
 const content: FolderContent = {

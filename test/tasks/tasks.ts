@@ -1,6 +1,6 @@
 import type { ExecutionContext } from "ava";
 import { PreparedData, type Split, type SplitOptions, split } from "../../src/data/index.js";
-import { type FolderContent, preparedFolder } from "../data/prepared-folder.js";
+import { type FolderContent, preparedFolder } from "../data/prepared/prepared-folder.js";
 
 /** Invented data, open while the test runs. */
 export async function openData(t: ExecutionContext, content: FolderContent): Promise<PreparedData> {

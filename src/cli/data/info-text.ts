@@ -1,4 +1,4 @@
-import type { DataInfo, FeatureInfo } from "../../data/info.js";
+import type { DataInfo, FeatureInfo } from "../../data/inspect/info.js";
 import type { Colours } from "../colour.js";
 import { type Cell, table } from "../table.js";
 import { bytes, count, visible } from "../text.js";

@@ -18,8 +18,8 @@ export function addInfoCommand(data: CommandUnknownOpts, cli: Cli): void {
     .action(
       cli.action(async ({ signal, onProgress, colours }, folder, { windowLength }) => {
         const [{ PreparedData }, { info }] = await Promise.all([
-          import("../../data/prepared-data.js"),
-          import("../../data/info.js"),
+          import("../../data/prepared/prepared-data.js"),
+          import("../../data/inspect/info.js"),
         ]);
         const prepared = await PreparedData.open(folder);
         try {

@@ -79,7 +79,7 @@ async function prepareData(context: Context, flags: PrepareFlags) {
     import("../../config/index.js"),
     import("../../recipes/config.js"),
     import("../../recipes/source.js"),
-    import("../../data/prepare/prepare.js"),
+    import("../../data/prepare.js"),
   ]);
   const layers = [...(await configLayers(flags, context)), flagLayer(flags)];
   const { data } = resolveConfig(configSchema, layers);

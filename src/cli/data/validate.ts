@@ -13,7 +13,7 @@ export function addValidateCommand(data: CommandUnknownOpts, cli: Cli): void {
     .addHelpText("after", examples("user-llm data validate prepared/ml-20m"))
     .action(
       cli.action(async ({ signal, onProgress }, folder, _options) => {
-        const { validate } = await import("../../data/validate.js");
+        const { validate } = await import("../../data/inspect/validate.js");
         const problems = await validate(folder, { signal, onProgress });
         const valid = problems.length === 0;
         const lines = problems.map(({ file, where, what, rows }) => {

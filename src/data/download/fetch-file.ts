@@ -7,8 +7,8 @@ import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { DataError, NetworkError, UserLlmError } from "../../errors.js";
 import type { LongCall } from "../../progress.js";
-import { fileFault, isSystemError } from "../file-fault.js";
-import { writeAt } from "../write-at.js";
+import { fileFault, isSystemError } from "../files/file-fault.js";
+import { writeAt } from "../files/write-at.js";
 import type { Connection } from "./connection.js";
 import { openPartialFile, type PartialFile, type Provenance, restart } from "./partial-file.js";
 

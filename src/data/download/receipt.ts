@@ -1,7 +1,7 @@
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError } from "../../errors.js";
-import { syncPath } from "../sync-path.js";
+import { syncPath } from "../files/sync-path.js";
 import type { UnzippedFile } from "./unzip.js";
 
 /** `DOWNLOAD.json` in a downloaded folder: what it holds, and where that is from. */

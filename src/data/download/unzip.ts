@@ -4,9 +4,9 @@ import { crc32 } from "node:zlib";
 import { type Entry, openPromise, type ZipFile } from "yauzl";
 import { DataError } from "../../errors.js";
 import type { LongCall } from "../../progress.js";
-import { fileFault, isSystemError } from "../file-fault.js";
-import { syncPath } from "../sync-path.js";
-import { writeAt } from "../write-at.js";
+import { fileFault, isSystemError } from "../files/file-fault.js";
+import { syncPath } from "../files/sync-path.js";
+import { writeAt } from "../files/write-at.js";
 
 /** What an archive may hold; more is an attack, or not what was asked for. */
 export interface ZipLimits {

@@ -3,7 +3,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 import { constants, createGunzip, type Gunzip } from "node:zlib";
 import { DataError } from "../../errors.js";
-import { fileFault } from "../file-fault.js";
+import { fileFault } from "../files/file-fault.js";
 
 export interface ByteSourceOptions {
   signal?: AbortSignal | undefined;

@@ -11,7 +11,7 @@ import type {
   SchemaTree,
 } from "hyparquet";
 import { DataError } from "../../errors.js";
-import { hashFile } from "./hash-file.js";
+import { hashFile } from "../files/hash-file.js";
 import { readingAs } from "./reading-as.js";
 import type { ReaderOptions, Row, RowReader } from "./row.js";
 import { type ValueColumn, ValueRow } from "./value-row.js";

@@ -2,7 +2,7 @@ import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { DataError } from "../../errors.js";
 import { receiptName } from "../download/receipt.js";
-import { fileFault, isSystemError } from "../file-fault.js";
+import { fileFault, isSystemError } from "../files/file-fault.js";
 
 interface Match {
   readonly path: string;

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { ConfigError } from "../../errors.js";
-import { fileFault } from "../file-fault.js";
+import { fileFault } from "../files/file-fault.js";
 import { openArrow } from "../formats/arrow.js";
 import { type DelimitedFormat, openDelimited } from "../formats/delimited.js";
 import { openJsonLines } from "../formats/json-lines.js";

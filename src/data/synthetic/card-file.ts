@@ -1,6 +1,6 @@
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { syncPath } from "../sync-path.js";
+import { syncPath } from "../files/sync-path.js";
 import { type DescribeSyntheticOptions, describeSynthetic } from "./describe-synthetic.js";
 import type { SyntheticModel } from "./model.js";
 import { cardName } from "./origin.js";

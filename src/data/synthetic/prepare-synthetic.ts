@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import type { LongCall } from "../../progress.js";
-import { fileFault } from "../file-fault.js";
+import { fileFault } from "../files/file-fault.js";
 import type { Manifest } from "../manifest.js";
-import { prepare } from "../prepare/prepare.js";
+import { prepare } from "../prepare.js";
 import { writeCard } from "./card-file.js";
 import { requireOracleUsers } from "./describe-synthetic.js";
 import { syntheticModel } from "./model.js";

@@ -1,10 +1,10 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
-import { collect } from "../../../src/data/prepare/collect.js";
+import { collect } from "../../../src/data/collect/collect.js";
 import { type AmazonLayout, amazon } from "../../../src/data/sources/amazon.js";
 import { ConfigError, DataError, RowError } from "../../../src/errors.js";
-import { eventsOf, plainly } from "../prepare/in-memory.js";
+import { eventsOf, plainly } from "../collect/in-memory.js";
 import { compress, copyOf, fixture, temporaryFolder } from "./raw-files.js";
 
 test("reads the layout of 2014, whose metadata are Python literals", async (t) => {

@@ -1,10 +1,10 @@
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
-import { collect } from "../../../src/data/prepare/collect.js";
+import { collect } from "../../../src/data/collect/collect.js";
 import { googleLocal } from "../../../src/data/sources/google-local.js";
 import { ConfigError, DataError } from "../../../src/errors.js";
-import { eventsOf, plainly } from "../prepare/in-memory.js";
+import { eventsOf, plainly } from "../collect/in-memory.js";
 import { compress, copyOf, fixture, temporaryFolder } from "./raw-files.js";
 
 test("reads the reviews and places of several states", async (t) => {

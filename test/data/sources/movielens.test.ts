@@ -1,10 +1,10 @@
 import { appendFileSync, cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
-import { collect } from "../../../src/data/prepare/collect.js";
+import { collect } from "../../../src/data/collect/collect.js";
 import { movielens } from "../../../src/data/sources/movielens.js";
 import { DataError, RowError } from "../../../src/errors.js";
-import { eventsOf, plainly } from "../prepare/in-memory.js";
+import { eventsOf, plainly } from "../collect/in-memory.js";
 import { compress, copyOf, fixture, temporaryFolder } from "./raw-files.js";
 
 test("reads the csv layout", async (t) => {

@@ -4,10 +4,10 @@ import { gzipSync } from "node:zlib";
 import { tableFromArrays, tableToIPC } from "apache-arrow";
 import test from "ava";
 import { parquetWriteFile } from "hyparquet-writer";
-import { collect } from "../../../src/data/prepare/collect.js";
+import { collect } from "../../../src/data/collect/collect.js";
 import { type TableOptions, table } from "../../../src/data/sources/table.js";
 import { ConfigError, DataError } from "../../../src/errors.js";
-import { eventsOf, type Fields, plainly } from "../prepare/in-memory.js";
+import { eventsOf, type Fields, plainly } from "../collect/in-memory.js";
 import { fixture, temporaryFolder } from "./raw-files.js";
 
 const visits = [

@@ -2,13 +2,13 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
-import { PreparedData } from "../../../src/data/prepared-data.js";
+import { validate } from "../../../src/data/inspect/validate.js";
+import { PreparedData } from "../../../src/data/prepared/prepared-data.js";
 import type { SyntheticCard } from "../../../src/data/synthetic/describe-synthetic.js";
 import { Histories } from "../../../src/data/synthetic/histories.js";
 import { syntheticModel } from "../../../src/data/synthetic/model.js";
 import { prepareSynthetic } from "../../../src/data/synthetic/prepare-synthetic.js";
 import { Reviewer } from "../../../src/data/synthetic/reviews.js";
-import { validate } from "../../../src/data/validate.js";
 
 const options = { preset: "tiny", seed: 7 } as const;
 
