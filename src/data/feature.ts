@@ -25,3 +25,25 @@ export interface Feature {
 
 /** Index of a value that is not there, in prepared files. */
 export const missingIndex = -1;
+
+const namePattern = /^[a-z][A-Za-z0-9_]*$/;
+/** Columns of prepared files that are no features. */
+const reservedNames: ReadonlySet<string> = new Set([
+  "id",
+  "title",
+  "events",
+  "item",
+  "time",
+  "position",
+  "offset",
+  "length",
+  "user",
+]);
+
+/** What is wrong with a feature's name, to be read after it; undefined when it is a good one. */
+export function featureNameFault(name: string): string | undefined {
+  if (!namePattern.test(name)) {
+    return "must be named with a small letter, then letters, digits and underscores";
+  }
+  return reservedNames.has(name) ? "has a name that prepared data keeps for itself" : undefined;
+}

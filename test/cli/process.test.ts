@@ -28,7 +28,7 @@ for (const args of [["--help"], ["--version"], ["config", "resolve"], ["data", "
       loaded.filter((url) => /native\.ts$|\/apache-arrow\/|\/@duckdb\//.test(url)),
       [],
     );
-    const eager = /\/(zod|yaml|undici|hyparquet)\//;
+    const eager = /\/(zod|yaml|hyparquet)\//;
     if (args[0] !== "config")
       t.deepEqual(
         loaded.filter((url) => eager.test(url)),

@@ -1,19 +1,6 @@
 import { ConfigError } from "../../errors.js";
+import { featureNameFault } from "../feature.js";
 import type { Source } from "../source.js";
-
-const pattern = /^[a-z][A-Za-z0-9_]*$/;
-/** Columns of prepared files that are no features. */
-const reserved = new Set([
-  "id",
-  "title",
-  "events",
-  "item",
-  "time",
-  "position",
-  "offset",
-  "length",
-  "user",
-]);
 
 /** @throws ConfigError when a source declares features with names that a prepared folder cannot hold */
 export function checkFeatures({ title, events, items }: Source): void {
@@ -24,10 +11,8 @@ export function checkFeatures({ title, events, items }: Source): void {
   ];
   for (const name of names) {
     const blame = (rule: string) => new ConfigError(`${title}: feature "${name}" ${rule}`);
-    if (!pattern.test(name)) {
-      throw blame("must be named with a small letter, then letters, digits and underscores");
-    }
-    if (reserved.has(name)) throw blame("has a name that prepared data keeps for itself");
+    const fault = featureNameFault(name);
+    if (fault !== undefined) throw blame(fault);
     // Each has a file of its own, and not every file system tells capitals from small letters.
     const other = seen.get(name.toLowerCase());
     if (other === name) throw blame("is declared for events and for items; give one another name");

@@ -1,20 +1,8 @@
 /** Reading of `manifest.json`. Nothing in it is trusted. */
 import { DataError } from "../../errors.js";
-import type { Feature } from "../feature.js";
+import { type Feature, featureNameFault } from "../feature.js";
 import { formatVersion, type Manifest, type PreparedFile } from "../manifest.js";
 
-const featureName = /^[a-z][A-Za-z0-9_]*$/;
-const reservedNames = [
-  "id",
-  "title",
-  "events",
-  "item",
-  "time",
-  "position",
-  "offset",
-  "length",
-  "user",
-];
 const kinds = ["id", "categorical", "ordinal", "bag", "text"] as const;
 
 /** Name of the file of a feature's values. */
@@ -117,9 +105,7 @@ function titlesOf(place: Place): Manifest["titles"] {
 
 function featureOf(place: Place): Feature {
   const name = place.get("name").text();
-  if (!featureName.test(name) || reservedNames.includes(name)) {
-    place.get("name").fail("the name of a feature");
-  }
+  if (featureNameFault(name) !== undefined) place.get("name").fail("the name of a feature");
   return {
     name,
     kind: place.get("kind").oneOf(kinds),

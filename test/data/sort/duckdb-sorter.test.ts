@@ -149,8 +149,8 @@ test("says what to install when DuckDB is not there", async (t) => {
     const hook = "export const resolve = (name, context, next) => " +
       "name === '@duckdb/node-api' ? Promise.reject(new Error('not there')) : next(name, context);";
     register("data:text/javascript," + encodeURIComponent(hook));
-    const { autoSorter } = await import("../prepare/src/data/prepare/auto-sorter.ts");
-    const { duckdbSorter } = await import("../prepare/src/data/prepare/duckdb-sorter.ts");
+    const { autoSorter } = await import("./src/data/sort/auto-sorter.ts");
+    const { duckdbSorter } = await import("./src/data/sort/duckdb-sorter.ts");
     const options = { folder: ".", memoryLimit: 1 };
     const print = ({ name, message }) => console.log(name, message);
     await duckdbSorter(0, options).catch(print);

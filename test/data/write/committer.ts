@@ -1,7 +1,7 @@
 /**
  * Replaces a prepared folder over and over, until it is killed: every generation holds its number in two files.
  *
- *     node --import=tsx test/data/prepare/committer.ts <folder>
+ *     node --import=tsx test/data/write/committer.ts <folder>
  */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
