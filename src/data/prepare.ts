@@ -11,7 +11,6 @@ import { memorySorter } from "./sort/memory-sorter.js";
 import type { EventSorter } from "./sort/sorter.js";
 import type { Source } from "./source.js";
 import { partialFolder } from "./write/partial-folder.js";
-import { writePrepared } from "./write/write-prepared.js";
 
 export interface PrepareOptions extends LongCall {
   /** Folder to make. */
@@ -48,9 +47,11 @@ export async function prepare(source: Source, options: PrepareOptions): Promise<
       openSorter: (columns) => openSorter(columns, folder.scratch, options),
       openSpool: (kind, feature) => fileSpool(join(folder.scratch, `${feature}.spool`), kind),
     });
-    const manifest = await closing(collected, () =>
-      writePrepared(folder.data, source, collected, { onProgress, signal }),
-    );
+    const manifest = await closing(collected, async () => {
+      // Only here, since it brings apache-arrow, which takes longer to load than all the rest.
+      const { writePrepared } = await import("./write/write-prepared.js");
+      return writePrepared(folder.data, source, collected, { onProgress, signal });
+    });
     signal?.throwIfAborted();
     await folder.commit();
     return manifest;

@@ -10,7 +10,7 @@ import type { DownloadableDataset } from "./datasets.js";
 import { type FetchedFile, fetchRemote, type MirrorOptions, remoteUrls } from "./fetch-remote.js";
 import { removePartialFile } from "./partial-file.js";
 import { type Receipt, readReceipt, writeReceipt } from "./receipt.js";
-import { type UnzippedFile, unzip, type ZipLimits } from "./unzip.js";
+import type { UnzippedFile, ZipLimits } from "./unzip.js";
 
 export interface DownloadOptions extends LongCall, PartOptions, MirrorOptions, ConnectionOptions {
   /** The folder in which the data set gets a folder of its own name. */
@@ -73,6 +73,7 @@ async function put(
   try {
     for (const { path, download } of fetched) {
       if (zip) {
+        const { unzip } = await import("./unzip.js");
         files.push(...(await unzip(path, place.data, options)));
         continue;
       }
