@@ -51,7 +51,7 @@ for (const columns of [0, 2, 5]) {
 test("gives the blocks of the sort in memory, from more events than it may keep", async (t) => {
   const own = await ownFolder();
   const rows = 2_000_000;
-  const outOfCore = await duckdbSorter(2, { folder: own, memoryLimit: 48 * 2 ** 20, threads: 2 });
+  const outOfCore = await duckdbSorter(2, { folder: own, memoryLimit: 64 * 2 ** 20, threads: 2 });
   const inMemory = memorySorter(2);
   for (const sorter of [outOfCore, inMemory]) await appendRandom(sorter, rows);
   let spilled = 0;
@@ -191,7 +191,7 @@ test("says that its memory is too little", async (t) => {
 (mayMount(folder) ? test : test.skip)("says that the disk is full", async (t) => {
   const own = await ownFolder();
   const unmount = mountSmallDisk(own, 8 << 20);
-  const sorter = await duckdbSorter(2, { folder: own, memoryLimit: 48 * 2 ** 20, threads: 2 });
+  const sorter = await duckdbSorter(2, { folder: own, memoryLimit: 64 * 2 ** 20, threads: 2 });
   await t.throwsAsync(
     async () => {
       await appendRandom(sorter, 3_000_000);
