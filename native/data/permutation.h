@@ -1,7 +1,7 @@
 // A random order of 0 ... count - 1, computed per element: a Feistel network over the next power of two, walked along
 // its cycle until it comes back into the range (Black & Rogaway, "Ciphers with arbitrary finite domains", 2002). The
-// readable form is src/data/loader/permutation.ts; both give the same numbers, and no version may give others, or runs do
-// not resume.
+// readable form is src/data/loader/permutation.ts; both give the same numbers, and no version may give others, or runs
+// do not resume.
 #pragma once
 #include <cstdint>
 
