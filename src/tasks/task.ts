@@ -3,7 +3,8 @@ import type { LongCall } from "../progress.js";
 
 /** What a model is asked about a user. A task turns windows into examples. */
 export interface Task<Card extends TaskCard = TaskCard> {
-  readonly name: TaskCard["task"];
+  /** Short and stable, for reports: `next-item`. */
+  readonly name: string;
   /**
    * The examples of windows. They are made one by one when they are asked for; making the list takes at most one pass
    * over the windows and a bit for each.
@@ -30,6 +31,7 @@ export interface Example extends Window {
 
 /** Examples of a task over windows. */
 export interface Examples<Card extends TaskCard = TaskCard> extends Iterable<Example> {
+  /** How many there are: windows without an example are left out. */
   readonly count: number;
   /** What can be answered; undefined where the answer is free text. */
   readonly choices: Choices | undefined;
@@ -41,13 +43,16 @@ export interface Examples<Card extends TaskCard = TaskCard> extends Iterable<Exa
 
 /** The answers of a task, each a different text. */
 export interface Choices {
+  /** By choice. */
   readonly texts: readonly string[];
   /** The choice of each item, where the answers name items: `[items]`. */
   readonly ofItem: Int32Array | undefined;
 }
 
+/** What a report says of a task's examples. Plain data; each task adds its own decisions. */
 export interface TaskCard {
-  readonly task: "next-item" | "favourite" | "review";
+  /** The task's name: `next-item`, `favourite`, `review`, or that of a task of your own. */
+  readonly task: string;
   readonly examples: number;
   /** Windows that give no example. */
   readonly windowsLeftOut: number;
