@@ -53,6 +53,7 @@ export interface ItemsMapping {
   readonly features: Readonly<Record<string, FeatureMapping>>;
 }
 
+/** A table of a dataset: rows in one file or several, or from anywhere else. */
 export interface Table<Mapping> {
   /** Opens the table for one pass. */
   open(options: ReaderOptions): Promise<RowReader>;
