@@ -25,7 +25,7 @@ export function setLayer(assignment: string): Layer {
   const path = assignment.slice(0, equals).trim().split(".");
   if (equals < 0 || path.includes("")) {
     throw new ConfigError(
-      `--set: expected option=value, as in data.windows.length=50, got "${assignment}"`,
+      `--set: expected option=value, as in data.split.length=50, got "${assignment}"`,
     );
   }
   for (const key of path) {

@@ -7,7 +7,7 @@ import { suggestOption } from "./suggest.js";
 
 /** What is wrong with an option. */
 export interface Problem {
-  /** `data.windows.length`; empty for the whole. */
+  /** `data.split.length`; empty for the whole. */
   readonly path: string;
   /** `cfg.yaml, line 7, column 3`, `--set`, or undefined where nobody gave the option. */
   readonly where: string | undefined;

@@ -41,7 +41,7 @@ export function jsonSchema(schema: z.ZodType): SchemaNode {
 
 /** An option of a schema. */
 export interface SchemaOption {
-  /** `data.windows.length`; a name that is free to choose is `<name>`. */
+  /** `data.split.length`; a name that is free to choose is `<name>`. */
   readonly path: string;
   readonly node: SchemaNode;
 }

@@ -188,7 +188,7 @@ for (const text of ["a", "=1", "a.=1", ".a=1", "a..b=1", ""])
   test(`--set ${JSON.stringify(text)} is refused`, (t) => {
     t.throws(() => setLayer(text), {
       instanceOf: ConfigError,
-      message: /^--set: expected option=value/,
+      message: /^--set: expected option=value, as in data\.split\.length=50, got/,
     });
   });
 
