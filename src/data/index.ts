@@ -1,5 +1,6 @@
 export type { Dropped, SourceFile } from "./collect/collected.js";
 export type { ErrorPolicy } from "./collect/problems.js";
+export type { Credit } from "./credits.js";
 export type { Dictionary } from "./dictionary.js";
 export {
   type DownloadableDataset,

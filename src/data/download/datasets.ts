@@ -1,4 +1,11 @@
 /** Data sets that their publishers let everybody download, and where. */
+import {
+  amazonReviews,
+  type Credit,
+  googleLocalData,
+  newerMovieLens,
+  olderMovieLens,
+} from "../credits.js";
 
 /** A file at its publisher's. */
 export interface RemoteFile {
@@ -10,13 +17,11 @@ export interface RemoteFile {
   readonly md5Url?: string | undefined;
 }
 
-export interface DownloadableDataset {
+/** A data set that {@link download} brings. */
+export interface DownloadableDataset extends Credit {
   /** What `download` is asked for: `ml-20m`. */
   readonly name: string;
   readonly title: string;
-  /** What its publisher allows, in a line. */
-  readonly licence: string;
-  readonly citation: string;
   /** The publisher's page. */
   readonly page: string;
   /** Published in parts: the option that picks one, and the parts there are. */
@@ -31,35 +36,21 @@ const grouplens = "https://files.grouplens.org/datasets/movielens";
 const mcauley = "https://mcauleylab.ucsd.edu/public_datasets";
 
 /** Of the data at `page`, of which people know the numbers 1m, 20m, ...; without an MD5 the publisher's is asked for. */
-function movielens(
-  size: string,
-  title: string,
-  licence: string,
-  md5?: string,
-): DownloadableDataset {
+function movielens(size: string, title: string, credit: Credit, md5?: string): DownloadableDataset {
   const name = `ml-${size}`;
   const url = `${grouplens}/${name}.zip`;
   return {
     name,
     title,
-    licence,
-    citation:
-      "F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and Context. " +
-      "ACM Transactions on Interactive Intelligent Systems 5, 4, Article 19. https://doi.org/10.1145/2827872",
+    ...credit,
     page: "https://grouplens.org/datasets/movielens",
     zip: true,
     files: () => [{ name: `${name}.zip`, url, md5, md5Url: `${url}.md5` }],
   };
 }
 
-const older =
-  "GroupLens: for research, with acknowledgement; no commercial use and no redistribution without permission";
-const newer =
-  "GroupLens: for research, with acknowledgement; no commercial use without permission; redistribution under the same conditions";
-
 function amazon(
-  year: number,
-  citation: string,
+  year: keyof typeof amazonReviews,
   page: string,
   categories: string,
   files: DownloadableDataset["files"],
@@ -67,8 +58,7 @@ function amazon(
   return {
     name: `amazon-${year}`,
     title: `Amazon Reviews ${year}`,
-    licence: "no licence is stated; cite the paper, and do not redistribute",
-    citation,
+    ...amazonReviews[year],
     page,
     parts: { option: "category", names: categories.trim().split(/\s+/) },
     zip: false,
@@ -76,17 +66,16 @@ function amazon(
   };
 }
 
+/** The data sets that {@link download} and `user-llm data download` bring. */
 export const downloadableDatasets: readonly DownloadableDataset[] = [
-  movielens("latest-small", "MovieLens latest-small", newer),
-  movielens("1m", "MovieLens 1M", older, "c4d9eecfca2ab87c1945afe126590906"),
-  movielens("10m", "MovieLens 10M", older, "ce571fd55effeba0271552578f2648bd"),
-  movielens("20m", "MovieLens 20M", newer, "cd245b17a1ae2cc31bb14903e1204af3"),
-  movielens("25m", "MovieLens 25M", newer, "6b51fb2759a8657d3bfcbfc42b592ada"),
-  movielens("32m", "MovieLens 32M", newer, "d472be332d4daa821edc399621853b57"),
+  movielens("latest-small", "MovieLens latest-small", newerMovieLens),
+  movielens("1m", "MovieLens 1M", olderMovieLens, "c4d9eecfca2ab87c1945afe126590906"),
+  movielens("10m", "MovieLens 10M", olderMovieLens, "ce571fd55effeba0271552578f2648bd"),
+  movielens("20m", "MovieLens 20M", newerMovieLens, "cd245b17a1ae2cc31bb14903e1204af3"),
+  movielens("25m", "MovieLens 25M", newerMovieLens, "6b51fb2759a8657d3bfcbfc42b592ada"),
+  movielens("32m", "MovieLens 32M", newerMovieLens, "d472be332d4daa821edc399621853b57"),
   amazon(
     2014,
-    "Ruining He and Julian McAuley. 2016. Ups and Downs: Modeling the Visual Evolution of Fashion Trends with " +
-      "One-Class Collaborative Filtering. WWW 2016. https://doi.org/10.1145/2872427.2883037",
     "https://cseweb.ucsd.edu/~jmcauley/datasets/amazon/links.html",
     `Amazon_Instant_Video Apps_for_Android Automotive Baby Beauty Books CDs_and_Vinyl
      Cell_Phones_and_Accessories Clothing_Shoes_and_Jewelry Digital_Music Electronics Grocery_and_Gourmet_Food
@@ -103,8 +92,6 @@ export const downloadableDatasets: readonly DownloadableDataset[] = [
   ),
   amazon(
     2018,
-    "Jianmo Ni, Jiacheng Li and Julian McAuley. 2019. Justifying Recommendations using Distantly-Labeled Reviews and " +
-      "Fine-Grained Aspects. EMNLP-IJCNLP 2019. https://doi.org/10.18653/v1/D19-1018",
     "https://nijianmo.github.io/amazon",
     `AMAZON_FASHION All_Beauty Appliances Arts_Crafts_and_Sewing Automotive Books CDs_and_Vinyl
      Cell_Phones_and_Accessories Clothing_Shoes_and_Jewelry Digital_Music Electronics Gift_Cards
@@ -122,8 +109,6 @@ export const downloadableDatasets: readonly DownloadableDataset[] = [
   ),
   amazon(
     2023,
-    "Yupeng Hou, Jiacheng Li, Zhankui He, An Yan, Xiusi Chen and Julian McAuley. 2024. Bridging Language and Items for " +
-      "Retrieval and Recommendation. https://arxiv.org/abs/2403.03952",
     "https://amazon-reviews-2023.github.io",
     `All_Beauty Amazon_Fashion Appliances Arts_Crafts_and_Sewing Automotive Baby_Products
      Beauty_and_Personal_Care Books CDs_and_Vinyl Cell_Phones_and_Accessories Clothing_Shoes_and_Jewelry Digital_Music
@@ -142,11 +127,8 @@ export const downloadableDatasets: readonly DownloadableDataset[] = [
   ),
   {
     name: "google-local-2021",
-    title: "Google Local 2021",
-    licence: "no licence is stated; cite the papers, and do not redistribute",
-    citation:
-      "Jiacheng Li, Jingbo Shang and Julian McAuley. 2022. UCTopic: Unsupervised Contrastive Learning for Phrase " +
-      "Representations and Topic Mining. ACL 2022. https://doi.org/10.18653/v1/2022.acl-long.426",
+    title: "Google Local Data (2021)",
+    ...googleLocalData,
     page: `${mcauley}/gdrive/googlelocal`,
     parts: {
       option: "state",

@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 import { ConfigError, DataError } from "../../errors.js";
+import { amazonReviews } from "../credits.js";
 import { ByteSource } from "../formats/byte-source.js";
 import { openJsonLines } from "../formats/json-lines.js";
 import type { ReaderOptions } from "../formats/row.js";
@@ -28,7 +29,6 @@ interface Layout {
   readonly reviews: RegExp;
   readonly metadata: RegExp;
   readonly expected: string;
-  readonly citation: string;
   /** Whether lines may be Python literals: metadata as published, anything before someone made JSON of it. */
   readonly python: boolean;
   readonly events: EventsMapping;
@@ -54,9 +54,6 @@ const layouts: Readonly<Record<AmazonLayout, Layout>> = {
     reviews: /^reviews_(.+?)(?:_\d+)?\.json$/,
     metadata: /^meta_(.+)\.json$/,
     expected: "reviews_<category>.json and meta_<category>.json (2014)",
-    citation:
-      "Ruining He and Julian McAuley. 2016. Ups and Downs: Modeling the Visual Evolution of Fashion Trends with One-Class " +
-      "Collaborative Filtering. WWW 2016. https://doi.org/10.1145/2872427.2883037",
     python: true,
     events: eventsUntil2018,
     items: {
@@ -69,9 +66,6 @@ const layouts: Readonly<Record<AmazonLayout, Layout>> = {
     reviews: /^(?!meta_|reviews_)(.+?)(?:_\d+)?\.json$/,
     metadata: /^meta_(.+)\.json$/,
     expected: "<category>.json and meta_<category>.json (2018)",
-    citation:
-      "Jianmo Ni, Jiacheng Li and Julian McAuley. 2019. Justifying Recommendations using Distantly-Labeled Reviews and " +
-      "Fine-Grained Aspects. EMNLP-IJCNLP 2019. https://doi.org/10.18653/v1/D19-1018",
     python: false,
     events: eventsUntil2018,
     items: {
@@ -84,9 +78,6 @@ const layouts: Readonly<Record<AmazonLayout, Layout>> = {
     reviews: /^(?!meta_)(.+)\.jsonl$/,
     metadata: /^meta_(.+)\.jsonl$/,
     expected: "<category>.jsonl and meta_<category>.jsonl (2023)",
-    citation:
-      "Yupeng Hou, Jiacheng Li, Zhankui He, An Yan, Xiusi Chen and Julian McAuley. 2024. Bridging Language and Items for " +
-      "Retrieval and Recommendation. arXiv:2403.03952",
     python: false,
     events: {
       user: "user_id",
@@ -101,8 +92,6 @@ const layouts: Readonly<Record<AmazonLayout, Layout>> = {
     },
   },
 };
-
-const licence = "none stated by the publisher (McAuley Lab, UCSD); cite the paper";
 
 /**
  * Amazon Reviews of 2014, 2018 or 2023: a folder with the files of one or more categories as they are published (lines of
@@ -129,8 +118,7 @@ export async function amazon(
   return {
     name: "amazon",
     title: `Amazon Reviews ${year}`,
-    licence,
-    citation: layout.citation,
+    ...amazonReviews[year],
     catalogue: "seen",
     events: tableOfFiles(reviews, layout.events, open),
     items: metadata.length === 0 ? undefined : tableOfFiles(metadata, layout.items, open),

@@ -1,4 +1,5 @@
 import { ConfigError } from "../../errors.js";
+import { googleLocalData } from "../credits.js";
 import { openJsonLines } from "../formats/json-lines.js";
 import type { Source } from "../source.js";
 import { Folder } from "./folder.js";
@@ -31,12 +32,7 @@ export async function googleLocal(input: string | GoogleLocalFiles): Promise<Sou
   return {
     name: "google-local",
     title: "Google Local Data (2021)",
-    licence: "none stated by the publisher (McAuley Lab, UCSD); cite the papers",
-    citation:
-      "Jiacheng Li, Jingbo Shang and Julian McAuley. 2022. UCTopic: Unsupervised Contrastive Learning for Phrase " +
-      "Representations and Topic Mining. ACL 2022. https://doi.org/10.18653/v1/2022.acl-long.426; " +
-      "An Yan, Zhankui He, Jiacheng Li, Tianyang Zhang and Julian McAuley. 2023. Personalized Showcases: Generating " +
-      "Multi-Modal Explanations for Recommendations. SIGIR 2023. https://doi.org/10.1145/3539618.3592036",
+    ...googleLocalData,
     catalogue: "seen",
     events: tableOfFiles(
       reviews,

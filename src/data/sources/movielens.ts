@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import { basename, resolve } from "node:path";
 import { createGunzip } from "node:zlib";
 import { DataError } from "../../errors.js";
+import { type Credit, newerMovieLens, olderMovieLens } from "../credits.js";
 import { type DelimitedFormat, openDelimited } from "../formats/delimited.js";
 import type { Source } from "../source.js";
 import { cardName, type Origin, readSyntheticOrigin } from "../synthetic/origin.js";
@@ -18,10 +19,6 @@ const releases: Readonly<Record<string, string>> = {
   "ml-32m": "MovieLens 32M",
 };
 
-const citation =
-  "F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and Context. " +
-  "ACM Transactions on Interactive Intelligent Systems 5, 4, Article 19. https://doi.org/10.1145/2827872";
-
 /** What the two layouts of MovieLens differ in. */
 interface Layout {
   readonly name: string;
@@ -29,7 +26,7 @@ interface Layout {
   readonly movies: string;
   readonly ratingsFormat: DelimitedFormat;
   readonly moviesFormat: DelimitedFormat;
-  readonly licence: string;
+  readonly credit: Credit;
 }
 
 /** 20M, 25M, 32M, latest and latest-small. */
@@ -39,8 +36,7 @@ const csv: Layout = {
   movies: "movies.csv",
   ratingsFormat: {},
   moviesFormat: {},
-  licence:
-    "GroupLens: for research, with acknowledgement; no commercial use without permission; redistribution under the same conditions",
+  credit: newerMovieLens,
 };
 
 /** 1M and 10M. */
@@ -50,8 +46,7 @@ const dat: Layout = {
   movies: "movies.dat",
   ratingsFormat: { separator: "::", header: ["userId", "movieId", "rating", "timestamp"] },
   moviesFormat: { separator: "::", header: ["movieId", "title", "genres"] },
-  licence:
-    "GroupLens: for research, with acknowledgement; no commercial use and no redistribution without permission",
+  credit: olderMovieLens,
 };
 
 /**
@@ -92,8 +87,7 @@ export async function movielens(path: string): Promise<Source> {
       ? {
           name: "movielens",
           title: releases[basename(resolve(path))] ?? `MovieLens (${layout.name} layout)`,
-          licence: layout.licence,
-          citation,
+          ...layout.credit,
         }
       : await readSyntheticOrigin(generated);
   return {
