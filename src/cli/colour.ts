@@ -4,7 +4,7 @@ import type { Host, Output } from "./host.js";
 export type Colours = ReturnType<typeof picocolors.createColors>;
 
 /** Whether to colour what goes to a stream. NO_COLOR wins over FORCE_COLOR, as `--no-color` over both. */
-export function usesColour(output: Output, env: Host["env"], refused: boolean): boolean {
+function usesColour(output: Output, env: Host["env"], refused: boolean): boolean {
   if (refused || env.NO_COLOR) return false;
   if (env.FORCE_COLOR !== undefined && env.FORCE_COLOR !== "") {
     return env.FORCE_COLOR !== "0" && env.FORCE_COLOR !== "false";

@@ -28,10 +28,7 @@ export interface MappingFlags {
   itemFeature?: readonly FeatureFlag[] | undefined;
 }
 
-export function parseFeature(
-  text: string,
-  previous: readonly FeatureFlag[] | undefined,
-): FeatureFlag[] {
+function parseFeature(text: string, previous: readonly FeatureFlag[] | undefined): FeatureFlag[] {
   const [, name, kind, column] = /^([^=:]+)=([^:]+)(?::(.+))?$/.exec(text) ?? [];
   if (name === undefined || kind === undefined || !kinds.includes(kind)) {
     throw new InvalidArgumentError(

@@ -3,7 +3,7 @@ import { bytes, count, duration, percent } from "../text.js";
 import type { Phase } from "./phase.js";
 
 /** How far: `224 MB of 533 MB`, `12,000 rows`. */
-export function amount({ done, total, unit }: Progress): string {
+function amount({ done, total, unit }: Progress): string {
   if (unit === "bytes") {
     return total === undefined ? bytes(done) : `${bytes(done)} of ${bytes(total)}`;
   }

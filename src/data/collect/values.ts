@@ -8,7 +8,7 @@ import { namesOf } from "./names.js";
 import { Numbers } from "./numbers.js";
 
 /** Distinct values of an ordinal feature; one with more is a measurement, not a scale. */
-export const mostOrdinalValues = 10_000;
+const mostOrdinalValues = 10_000;
 
 export type SingleMapping = Extract<FeatureMapping, { kind: "id" | "categorical" | "ordinal" }>;
 export type BagMapping = Extract<FeatureMapping, { kind: "bag" }>;

@@ -49,7 +49,7 @@ export async function removePartialFile(path: string): Promise<void> {
   await rm(sidecarOf(path), { force: true });
 }
 
-export function sidecarOf(path: string): string {
+function sidecarOf(path: string): string {
   return `${path}.json`;
 }
 

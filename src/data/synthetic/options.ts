@@ -52,7 +52,7 @@ export const syntheticPresets: Readonly<
 };
 
 /** A history has at most this share of the catalogue: nothing comes twice, and something must be left to choose. */
-export const longestShare = 1 / 3;
+const longestShare = 1 / 3;
 
 const defaults = {
   seed: 1,
