@@ -1,23 +1,16 @@
-/** What is known of real data, where it is at hand: `shared/data` beside the project, or `$USER_LLM_SHARED/data`. */
-import { existsSync, mkdtempSync } from "node:fs";
-import { rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+/** What is known of real data. */
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import test from "ava";
-import type { Manifest, Source } from "../../src/data/index.js";
 import {
   amazon,
   googleLocal,
+  type Manifest,
   movielens,
   PreparedData,
   prepare,
-  table,
+  type Source,
 } from "../../src/data/index.js";
-
-const shared =
-  process.env.USER_LLM_SHARED ?? fileURLToPath(new URL("../../../shared", import.meta.url));
-const folderOf = (name: string) => join(shared, "data", name);
+import { freshFolder } from "./prepared/prepared-folder.js";
+import { reconstructed1m, testReal } from "./real-data.js";
 
 interface Expected extends Partial<Manifest["counts"]> {
   readonly events: number;
@@ -33,30 +26,24 @@ function counts(
   source: (folder: string) => Source | Promise<Source>,
   { values, histories50, ...expected }: Expected,
 ): void {
-  const here = existsSync(folderOf(folder));
-  (here ? test : test.skip)(
-    `${name} has its counts${here ? "" : `: ${folderOf(folder)} is not here`}`,
-    async (t) => {
-      const temporary = mkdtempSync(join(tmpdir(), "user-llm-counts-"));
-      t.teardown(() => rm(temporary, { recursive: true }));
-      const out = join(temporary, "data");
-      const manifest = await prepare(await source(folderOf(folder)), { out });
-      t.like(manifest.counts, expected);
-      t.deepEqual(
-        Object.fromEntries(manifest.features.map(({ name, size }) => [name, size])),
-        values,
-      );
-      t.deepEqual(manifest.dropped, []);
-      using data = await PreparedData.open(out);
-      t.is(data.events, expected.events);
-      const lengths = Array.from(
-        data.userOffsets.subarray(1),
-        (end, user) => end - data.userOffsets[user]!,
-      );
-      if (histories50 !== undefined)
-        t.is(lengths.filter((length) => length > 50).length, histories50);
-    },
-  );
+  testReal(`${name} has its counts`, folder, async (t, path) => {
+    const out = join(await freshFolder(t), "data");
+    const manifest = await prepare(await source(path), { out });
+    t.like(manifest.counts, expected);
+    t.deepEqual(
+      Object.fromEntries(manifest.features.map(({ name, size }) => [name, size])),
+      values,
+    );
+    t.deepEqual(manifest.dropped, []);
+    using data = await PreparedData.open(out);
+    t.is(data.events, expected.events);
+    const lengths = Array.from(
+      data.userOffsets.subarray(1),
+      (end, user) => end - data.userOffsets[user]!,
+    );
+    if (histories50 !== undefined)
+      t.is(lengths.filter((length) => length > 50).length, histories50);
+  });
 }
 
 counts("MovieLens latest-small", "ml-latest-small", movielens, {
@@ -80,25 +67,7 @@ counts("ML-1M (reconstructed), ratings", "ml-1m-reconstructed", movielens, {
 counts(
   "ML-1M (reconstructed), interactions by position with movies.dat",
   "ml-1m-reconstructed",
-  (folder) =>
-    table({
-      events: {
-        file: join(folder, "interactions.csv.gz"),
-        user: "userId",
-        item: "movieId",
-        position: "position",
-      },
-      items: {
-        file: join(folder, "movies.dat"),
-        separator: "::",
-        header: ["movieId", "title", "genres"],
-        encoding: "latin1",
-        id: "movieId",
-        title: "title",
-        features: { genres: "bag" },
-      },
-      catalogue: "seen",
-    }),
+  (folder) => reconstructed1m(folder, "seen"),
   {
     events: 999_610,
     users: 6_040,

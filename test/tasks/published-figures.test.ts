@@ -1,25 +1,16 @@
-/**
- * Windows and favourites of real data against the figures of the specification, where the data is at hand: `shared/data`
- * beside the project, or `$USER_LLM_SHARED/data`.
- */
-import { existsSync } from "node:fs";
+/** Windows and favourites of real data against figures that are known of it. */
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import test from "ava";
 import {
   movielens,
   PreparedData,
   prepare,
   type Source,
   split,
-  table,
   validate,
 } from "../../src/data/index.js";
 import { favourite, nextItem } from "../../src/tasks/index.js";
 import { freshFolder } from "../data/prepared/prepared-folder.js";
-
-const shared =
-  process.env.USER_LLM_SHARED ?? fileURLToPath(new URL("../../../shared", import.meta.url));
+import { reconstructed1m, testReal } from "../data/real-data.js";
 
 interface Figures {
   readonly test: number;
@@ -34,33 +25,28 @@ interface Figures {
 function figures(
   name: string,
   folder: string,
-  source: (folder: string) => Promise<Source>,
+  source: (folder: string) => Source | Promise<Source>,
   expected: Figures,
 ): void {
-  const path = join(shared, "data", folder);
-  const here = existsSync(path);
-  (here ? test : test.skip)(
-    `${name} has its figures${here ? "" : `: ${path} is not here`}`,
-    async (t) => {
-      const out = join(await freshFolder(t), "data");
-      await prepare(await source(path), { out });
-      t.deepEqual(await validate(out), []);
-      using data = await PreparedData.open(out);
+  testReal(`${name} has its figures`, folder, async (t, path) => {
+    const out = join(await freshFolder(t), "data");
+    await prepare(await source(path), { out });
+    t.deepEqual(await validate(out), []);
+    using data = await PreparedData.open(out);
 
-      const { train, test } = await split(data, { validation: false });
-      t.deepEqual([train.count, test.count], [expected.train, expected.test]);
-      const validated = await split(data);
-      t.is(validated.test.count, expected.test);
-      t.is(validated.train.count + validated.validation!.count, expected.train);
+    const { train, test } = await split(data, { validation: false });
+    t.deepEqual([train.count, test.count], [expected.train, expected.test]);
+    const validated = await split(data);
+    t.is(validated.test.count, expected.test);
+    t.is(validated.train.count + validated.validation!.count, expected.train);
 
-      const genre = favourite({ feature: "genres" });
-      const tested = await genre.examples(data, test);
-      t.is(Number(tested.card.majority.share.toFixed(3)), expected.majority);
-      const trained = await genre.examples(data, train);
-      t.is(Number(trained.card.sameAsBeforeShare.toFixed(3)), expected.sameAsBefore);
-      t.is((await nextItem().examples(data, test)).choices?.texts.length, expected.answers);
-    },
-  );
+    const genre = favourite({ feature: "genres" });
+    const tested = await genre.examples(data, test);
+    t.is(Number(tested.card.majority.share.toFixed(3)), expected.majority);
+    const trained = await genre.examples(data, train);
+    t.is(Number(trained.card.sameAsBeforeShare.toFixed(3)), expected.sameAsBefore);
+    t.is((await nextItem().examples(data, test)).choices?.texts.length, expected.answers);
+  });
 }
 
 figures("MovieLens latest-small", "ml-latest-small", movielens, {
@@ -74,23 +60,6 @@ figures("MovieLens latest-small", "ml-latest-small", movielens, {
 figures(
   "ML-1M (reconstructed), interactions",
   "ml-1m-reconstructed",
-  async (folder) =>
-    table({
-      events: {
-        file: join(folder, "interactions.csv.gz"),
-        user: "userId",
-        item: "movieId",
-        position: "position",
-      },
-      items: {
-        file: join(folder, "movies.dat"),
-        separator: "::",
-        header: ["movieId", "title", "genres"],
-        encoding: "latin1",
-        id: "movieId",
-        title: "title",
-        features: { genres: "bag" },
-      },
-    }),
+  (folder) => reconstructed1m(folder),
   { test: 4_244, train: 723_849, majority: 0.329, sameAsBefore: 0.968, answers: 3_883 },
 );

@@ -1,18 +1,12 @@
 /**
- * Real files, where they are at hand: how many records they have and how much text is in them, as Python's `csv`,
- * `json` and `ast.literal_eval` count it. `shared/data` beside the project, or `$USER_LLM_SHARED/data`.
+ * Real files: how many records they have and how much text is in them, as Python's `csv`, `json` and `ast.literal_eval`
+ * count it.
  */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import test from "ava";
 import { openDelimited } from "../../../src/data/formats/delimited.js";
 import { openJsonLines } from "../../../src/data/formats/json-lines.js";
 import type { RowReader } from "../../../src/data/formats/row.js";
+import { testReal } from "../real-data.js";
 import { strict } from "./drain.js";
-
-const shared =
-  process.env.USER_LLM_SHARED ?? fileURLToPath(new URL("../../../../shared", import.meta.url));
 
 /** The characters (UTF-16) of all texts in the columns, and the records. */
 async function count(
@@ -38,14 +32,9 @@ function real(
   open: (path: string) => Promise<RowReader>,
   expected: { records: number; characters: number },
 ): void {
-  const path = join(shared, "data", file);
-  const here = existsSync(path);
-  (here ? test : test.skip)(
-    `${file} is read whole${here ? "" : `: ${path} is not here`}`,
-    async (t) => {
-      t.deepEqual(await count(await open(path), columns), expected);
-    },
-  );
+  testReal(`${file} is read whole`, file, async (t, path) => {
+    t.deepEqual(await count(await open(path), columns), expected);
+  });
 }
 
 for (const [file, columns, records, characters] of [
