@@ -29,6 +29,10 @@ const extensions: Readonly<Record<string, TableFormat>> = {
   csv: "csv",
   tsv: "tsv",
   tab: "tsv",
+  // The atomic files of RecBole.
+  inter: "tsv",
+  item: "tsv",
+  user: "tsv",
   json: "jsonl",
   jsonl: "jsonl",
   ndjson: "jsonl",

@@ -49,6 +49,7 @@ const files: [name: string, content: string | Uint8Array, options?: object][] = 
   ["visits.csv", lines(",", true)],
   ["visits.CSV.gz", gzipSync(lines(",", true))],
   ["visits.tsv", lines("\t", true)],
+  ["visits.inter", lines("\t", true)],
   ["visits.txt", lines(";", true), { separator: ";" }],
   ["visits.dat", lines("::", true), { separator: "::" }],
   ["visits.dat", Buffer.from(lines(";", true), "latin1"), { separator: ";", encoding: "latin1" }],
