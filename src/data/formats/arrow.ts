@@ -3,6 +3,7 @@ import { basename } from "node:path";
 import type * as Arrow from "apache-arrow";
 import { DataError } from "../../errors.js";
 import { hashFile } from "../files/hash-file.js";
+import { refuseLfsPointer } from "../files/refuse-lfs-pointer.js";
 import { type ArrowChunk, type ArrowType, arrowColumn, canRead } from "./arrow-column.js";
 import { decompressLz4Frame } from "./lz4-frame.js";
 import { readingAs } from "./reading-as.js";
@@ -58,6 +59,7 @@ async function openFile(path: string, options: ArrowOptions): Promise<RowReader>
   const name = options.name ?? basename(path);
   const handle = await readingAs("Arrow", name, () => open(path));
   try {
+    await refuseLfsPointer(handle, name);
     return await readingAs("Arrow", name, async () => {
       const { size } = await handle.stat();
       const file: ArrowFile = { path, handle, size, bytesRead: 0 };

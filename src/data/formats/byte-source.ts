@@ -4,6 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import { constants, createGunzip, type Gunzip } from "node:zlib";
 import { DataError } from "../../errors.js";
 import { fileFault } from "../files/file-fault.js";
+import { refuseLfsPointer } from "../files/refuse-lfs-pointer.js";
 
 export interface ByteSourceOptions {
   signal?: AbortSignal | undefined;
@@ -39,7 +40,7 @@ export class ByteSource {
   }
 
   /**
-   * @throws DataError when there is no such file, it is a folder, or it may not be read
+   * @throws DataError when there is no such file, it is a folder or a pointer of Git LFS, or it may not be read
    */
   static async open(path: string, options: ByteSourceOptions = {}): Promise<ByteSource> {
     options.signal?.throwIfAborted();
@@ -48,6 +49,7 @@ export class ByteSource {
       file = await open(path);
       const stats = await file.stat();
       if (stats.isDirectory()) throw new DataError(`${path}: expected a file, got a folder`);
+      await refuseLfsPointer(file, path);
       return new ByteSource(path, file, stats.isFile() ? stats.size : undefined, options);
     } catch (error) {
       await file?.close();

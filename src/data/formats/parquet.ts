@@ -12,6 +12,7 @@ import type {
 } from "hyparquet";
 import { DataError } from "../../errors.js";
 import { hashFile } from "../files/hash-file.js";
+import { refuseLfsPointer } from "../files/refuse-lfs-pointer.js";
 import { readingAs } from "./reading-as.js";
 import type { ReaderOptions, Row, RowReader } from "./row.js";
 import { type ValueColumn, ValueRow } from "./value-row.js";
@@ -30,6 +31,7 @@ export async function openParquet(path: string, options: ReaderOptions): Promise
   const name = basename(path);
   const handle = await readingAs("Parquet", name, () => open(path));
   try {
+    await refuseLfsPointer(handle, name);
     return await readingAs("Parquet", name, async () => {
       const { parquetMetadataAsync, parquetSchema } = await import("hyparquet");
       const { size } = await handle.stat();

@@ -83,6 +83,32 @@ test("reads Parquet, known by its first bytes", async (t) => {
   }
 });
 
+test("a pointer of Git LFS is not taken for the data", async (t) => {
+  const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${"0".repeat(64)}\nsize 7\n`;
+  for (const name of [
+    "visits.csv",
+    "visits.csv.gz",
+    "visits.jsonl",
+    "visits.parquet",
+    "visits.arrow",
+  ]) {
+    const file = join(temporaryFolder(t), name);
+    writeFileSync(file, pointer);
+    const error = await t.throwsAsync(read({ events: { file, ...columns } }), {
+      instanceOf: DataError,
+    });
+    t.true(
+      error.message.endsWith(
+        `${name}: is a pointer of Git LFS, not the data; fetch it with git lfs pull`,
+      ),
+      error.message,
+    );
+    writeFileSync(file, pointer.slice(0, 20)); // no pointer yet
+    const other = await t.throwsAsync(read({ events: { file, ...columns } }));
+    t.notRegex(other?.message ?? "", /pointer/);
+  }
+});
+
 test("columns of a file without a header go by position", async (t) => {
   const file = join(temporaryFolder(t), "visits.csv");
   writeFileSync(file, lines(",", false));
