@@ -77,6 +77,8 @@ async function openFile(path: string, options: ArrowOptions): Promise<RowReader>
 }
 
 const magic = "ARROW1";
+/** Feather was a format of its own once; since its version 2 it is an Arrow file. */
+const oldFeatherMagic = "FEA1";
 
 /** A file (not a stream) has the same mark at its start and at its end; one that was cut off lacks the latter. */
 async function checkEnds(
@@ -84,9 +86,11 @@ async function checkEnds(
   at: (position: number, length: number) => Uint8Array | Promise<Uint8Array>,
 ): Promise<void> {
   if (size === 0) throw new DataError("it is empty");
-  const marked = async (position: number) =>
-    size >= magic.length &&
-    Buffer.from(await at(position, magic.length)).toString("latin1") === magic;
+  const marked = async (position: number, mark = magic) =>
+    size >= mark.length && Buffer.from(await at(position, mark.length)).toString("latin1") === mark;
+  if (await marked(0, oldFeatherMagic)) {
+    throw new DataError("it is Feather version 1; write it again as version 2, or as Parquet");
+  }
   if ((await marked(0)) && !(await marked(size - magic.length))) {
     throw new DataError("it has no end; the file is cut off");
   }

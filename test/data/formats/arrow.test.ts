@@ -368,6 +368,16 @@ test("what is not Arrow is an error that names it", async (t) => {
   }
 });
 
+test("Feather of before Arrow is named", async (t) => {
+  const bytes = Buffer.concat([Buffer.from("FEA1"), Buffer.alloc(64), Buffer.from("FEA1")]);
+  const reading = openArrow(bytes, { ...strict, name: "visits.feather" });
+  await t.throwsAsync(reading, {
+    instanceOf: DataError,
+    message:
+      "visits.feather: cannot be read as Arrow: it is Feather version 1; write it again as version 2, or as Parquet",
+  });
+});
+
 test("a file that is cut off anywhere is an error", async (t) => {
   const { table } = tableOf(new Utf8(), ["a", "b", long]);
   const bytes = tableToIPC(table, "file");
