@@ -3,6 +3,7 @@
  * `Loader`), so that a section is passed on as it is. Apart from `user-llm/data`, so that only configurations load zod.
  */
 import { z } from "zod";
+import { featureNameFault } from "./feature.js";
 
 const path = z.string().min(1).meta({ "x-expects": "a path" });
 const paths = z
@@ -42,6 +43,10 @@ const features = z.record(
     .regex(
       /^[a-z][A-Za-z0-9_]*$/,
       "a name has letters, digits and _, and begins with a small letter",
+    )
+    .refine(
+      (name) => featureNameFault(name) === undefined,
+      "prepared data keeps this name for itself",
     ),
   z.union([featureKind, featureMapping]),
 );
@@ -214,7 +219,7 @@ export const dataConfig = z.strictObject({
     "x-env": "USER_LLM_SORTER",
   }),
   memoryLimit: z
-    .union([whole(1), z.string().regex(/^\d+(\.\d+)?\s*([kKMGT]i?)?B$/)])
+    .union([whole(1), z.string().regex(/^\d+(\.\d+)?\s*([kKmMgGtT]?[iI]?[bB])$/)])
     .optional()
     .meta({
       description:

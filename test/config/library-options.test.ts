@@ -3,7 +3,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
-import { resolveConfig } from "../../src/config/index.js";
+import { parseSize } from "../../src/cli/size.js";
+import { checkConfig, resolveConfig } from "../../src/config/index.js";
 import type { LoaderOptions } from "../../src/data/loader/loader-options.js";
 import { settingsOf } from "../../src/data/loader/loader-options.js";
 import { prepare } from "../../src/data/prepare.js";
@@ -51,4 +52,25 @@ test("without options, a split and a loader do what the configuration says", asy
   }
   t.is(splitOptions.windows, (await split(prepared)).card.decisions.windows);
   t.deepEqual(settingsOf(loaderOptions), settingsOf({ batchSize: data.loader.batchSize }));
+});
+
+test("the name of a feature that prepared data keeps for itself is refused", (t) => {
+  const given = (name: string) => [
+    {
+      value: { data: { table: { events: { features: { [name]: "ordinal" } } } } },
+      where: () => "cfg.yaml",
+    },
+  ];
+  t.notThrows(() => resolveConfig(configSchema, given("stars")));
+  t.throws(() => resolveConfig(configSchema, given("time")), {
+    message: "cfg.yaml: data.table.events.features.time: prepared data keeps this name for itself",
+  });
+});
+
+test("a size is written as for the flag", (t) => {
+  for (const memoryLimit of ["512MB", "512mb", "1.5 GiB", "64k", "5 potatoes", "1GBs"]) {
+    const value = { data: { memoryLimit } };
+    const { problems } = checkConfig(configSchema, [{ value, where: () => undefined }]);
+    t.is(problems.length === 0, parseSize(memoryLimit) !== undefined, memoryLimit);
+  }
 });
