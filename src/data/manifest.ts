@@ -33,7 +33,7 @@ export interface Manifest {
     readonly last: number | null;
     /** Events that share user and time with another, whose order is the source's. */
     readonly tiedEvents: number;
-    /** Users whose last event is tied, so that the test target hangs on the order of the source. */
+    /** Users whose last event is tied, so that the test target depends on the order of the source. */
     readonly usersWithTiedLast: number;
   };
   readonly titles: {

@@ -30,7 +30,7 @@ export interface PrepareOptions extends LongCall {
 
 /**
  * Turns a source into a folder of prepared data: encodes, sorts by user, time and row of the source, and writes the files
- * that `PreparedData.open` maps. The folder appears whole or not at all, and its bytes hang on the source alone.
+ * that `PreparedData.open` maps. The folder appears whole or not at all, and its bytes depend on the source alone.
  *
  * @returns the manifest of the folder
  * @throws DataError when a row cannot be read, no row is left, or `out` holds something else

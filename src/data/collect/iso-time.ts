@@ -3,7 +3,7 @@ const pattern =
 
 /**
  * Milliseconds since 1970 of a date or a date and time in ISO 8601; undefined for anything else. Without a zone it is
- * UTC, so that the result hangs on the text alone. A blank may stand for the `T`. Digits after the millisecond are cut.
+ * UTC, so that the result depends on the text alone. A blank may stand for the `T`. Digits after the millisecond are cut.
  */
 export function parseIsoTime(text: string): number | undefined {
   const parts = pattern.exec(text);

@@ -68,7 +68,7 @@ export interface ClockInfo {
   /** Events that share user and moment with another, so that their order is the source's. */
   readonly tiedEvents: number;
   readonly tiedEventsShare: number;
-  /** Users whose last event is tied: their test target hangs on the order of the source. */
+  /** Users whose last event is tied: their test target depends on the order of the source. */
   readonly usersWithTiedLast: number;
   readonly usersWithTiedLastShare: number;
 }
