@@ -7,6 +7,7 @@ export const formatVersion = 1;
 /** `manifest.json` of a prepared folder. Nothing in it depends on when, where or as what user it was made. */
 export interface Manifest {
   readonly format: "user-llm-data";
+  /** The `formatVersion` it was written with. */
   readonly version: number;
   readonly source: {
     readonly name: string;
@@ -51,6 +52,7 @@ export interface Manifest {
   readonly files: readonly PreparedFile[];
 }
 
+/** An Arrow file of a prepared folder. */
 export interface PreparedFile {
   readonly name: string;
   readonly rows: number;

@@ -12,6 +12,7 @@ import type { EventSorter } from "./sort/sorter.js";
 import type { Source } from "./source.js";
 import { partialFolder } from "./write/partial-folder.js";
 
+/** What {@link prepare} is told. */
 export interface PrepareOptions extends LongCall {
   /** Folder to make. */
   out: string;

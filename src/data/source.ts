@@ -39,17 +39,21 @@ export interface EventsMapping {
   readonly item: Column;
   /** When it happened; or `position`, its place in the user's history. Neither: the order of the file. */
   readonly time?: { readonly column: Column; readonly unit: TimeUnit } | undefined;
+  /** Whole numbers, in place of a time. */
   readonly position?: Column | undefined;
+  /** By name. */
   readonly features: Readonly<Record<string, FeatureMapping>>;
 }
 
 /** Which columns of an items table mean what. An item that comes twice keeps its first row; repetitions are counted. */
 export interface ItemsMapping {
   readonly id: Column;
+  /** What the item is called; `value` makes a text of a nested field. */
   readonly title?:
     | Column
     | { readonly column: Column; readonly value: (field: unknown) => string | undefined }
     | undefined;
+  /** By name, none of them that of a feature of events. */
   readonly features: Readonly<Record<string, FeatureMapping>>;
 }
 
@@ -73,6 +77,7 @@ export interface Source {
   /** What to cite. */
   readonly citation?: string | undefined;
   readonly events: Table<EventsMapping>;
+  /** Without it, items are what events name. */
   readonly items?: Table<ItemsMapping> | undefined;
   /** Whether items that no event names stay in the catalogue (`all`) or go (`seen`). */
   readonly catalogue: "all" | "seen";

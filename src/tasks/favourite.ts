@@ -8,6 +8,7 @@ import { Selection } from "./selection.js";
 import type { Task, TaskCard } from "./task.js";
 import { eventValues } from "./values.js";
 
+/** What {@link favourite} asks about. */
 export interface FavouriteOptions {
   /** The feature whose most frequent value is asked for: `genres`, `category`. */
   feature: string;
@@ -45,6 +46,9 @@ export interface FavouriteCard extends TaskCard {
  * Predicts the most frequent value of a feature in the inputs of a window, each value counted once an event. Of tied
  * values it is the one that came most recently; of those in the same event, the one that the event names first. The
  * target event has no part in it. Windows without a value give no example.
+ *
+ * Making the examples throws a `UsageError` when the feature is a text or not there, or `drop` names what is no value of it, and
+ * a `DataError` when all favourites are the same.
  */
 export function favourite({
   feature: name,

@@ -2,6 +2,7 @@ import { examplesOf } from "./examples.js";
 import { itemChoices } from "./item-texts.js";
 import type { Task, TaskCard } from "./task.js";
 
+/** What {@link nextItem} asks, and what is right. */
 export interface NextItemOptions {
   /**
    * `title`: an answer is right when its text is the target's, whichever item it names. `item`: texts that several items
@@ -14,6 +15,7 @@ export interface NextItemOptions {
   instruction?: string | undefined;
 }
 
+/** The decisions and counts of {@link nextItem}. */
 export interface NextItemCard extends TaskCard {
   readonly instruction: string;
   readonly match: "title" | "item";

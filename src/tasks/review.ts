@@ -7,6 +7,7 @@ import { Selection } from "./selection.js";
 import type { Task, TaskCard } from "./task.js";
 import { eventValues, firstValue } from "./values.js";
 
+/** What {@link review} asks for, and what it tells. */
 export interface ReviewOptions {
   /** The texts of events to write: `review`, `summary`. */
   feature: string;
@@ -16,6 +17,7 @@ export interface ReviewOptions {
   category?: string | false | undefined;
 }
 
+/** The decisions and counts of {@link review}. */
 export interface ReviewCard extends TaskCard {
   /** The texts that are to be written. */
   readonly feature: string;
@@ -26,7 +28,8 @@ export interface ReviewCard extends TaskCard {
  *
  *     Help me write a review for Blue (Seafood restaurant) with a rating of 5.0.
  *
- * Events without a text give no example.
+ * Events without a text give no example. Making the examples throws a `UsageError` when a feature is not there or of another
+ * kind, and a `DataError` when no target has a text.
  */
 export function review({ feature, rating, category }: ReviewOptions): Task<ReviewCard> {
   return {

@@ -27,14 +27,18 @@ export type ItemColumn =
 
 /** What was left out, by rule. */
 export interface Dropped {
+  /** What was expected, with the column. */
   readonly rule: string;
   readonly rows: number;
   /** The message of the first. */
   readonly first: string;
 }
 
+/** A file that was read. */
 export interface SourceFile {
+  /** Without its folder. */
   readonly name: string;
+  /** As it lies on disk, packed or not. */
   readonly bytes: number;
   readonly sha256: string;
 }

@@ -9,6 +9,7 @@ import {
 
 /** A file at its publisher's. */
 export interface RemoteFile {
+  /** What it is called once it is here. */
   readonly name: string;
   readonly url: string;
   /** The publisher's checksum, where it never changes. */
@@ -17,7 +18,7 @@ export interface RemoteFile {
   readonly md5Url?: string | undefined;
 }
 
-/** A data set that {@link download} brings. */
+/** A data set that `download` brings. */
 export interface DownloadableDataset extends Credit {
   /** What `download` is asked for: `ml-20m`. */
   readonly name: string;
@@ -66,7 +67,7 @@ function amazon(
   };
 }
 
-/** The data sets that {@link download} and `user-llm data download` bring. */
+/** The data sets that `download` and `user-llm data download` bring. */
 export const downloadableDatasets: readonly DownloadableDataset[] = [
   movielens("latest-small", "MovieLens latest-small", newerMovieLens),
   movielens("1m", "MovieLens 1M", olderMovieLens, "c4d9eecfca2ab87c1945afe126590906"),

@@ -12,6 +12,7 @@ import { removePartialFile } from "./partial-file.js";
 import { type Receipt, readReceipt, writeReceipt } from "./receipt.js";
 import type { UnzippedFile, ZipLimits } from "./unzip.js";
 
+/** What {@link download} is told. */
 export interface DownloadOptions extends LongCall, PartOptions, MirrorOptions, ConnectionOptions {
   /** The folder in which the data set gets a folder of its own name. */
   out: string;
@@ -21,6 +22,7 @@ export interface DownloadOptions extends LongCall, PartOptions, MirrorOptions, C
   limits?: ZipLimits | undefined;
 }
 
+/** What {@link download} has brought. */
 export interface Download extends Receipt {
   /** Where the files are. */
   readonly folder: string;

@@ -20,6 +20,7 @@ export interface Receipt {
   readonly files: readonly UnzippedFile[];
 }
 
+/** A file as it came. */
 export interface DownloadedFile {
   readonly name: string;
   readonly url: string;

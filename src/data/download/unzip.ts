@@ -22,6 +22,7 @@ export interface UnzipOptions extends LongCall {
   limits?: ZipLimits | undefined;
 }
 
+/** A file of an archive. */
 export interface UnzippedFile {
   /** With `/` between folders. */
   readonly name: string;

@@ -14,6 +14,7 @@ import type { Dictionary } from "../dictionary.js";
 export interface Row {
   /** Where the record stands: its first line in a text file, its row in a table; from 1. */
   readonly line: number;
+  /** A text; of formats with types also a number or a boolean, as it is written. */
   text(column: number): string | undefined;
   /** A finite number, written in full: `5O`, `nan` and `1e999` are errors. */
   number(column: number): number | undefined;
@@ -49,6 +50,7 @@ export interface RowReader {
   rows(): AsyncIterable<Iterable<Row>>;
   /** SHA-256 of the file's bytes as they lie on disk, once all rows have been read; undefined where there is no file. */
   sha256(): string | undefined;
+  /** Gives back what was opened, whether all rows were read or not. */
   close(): Promise<void>;
 }
 

@@ -1,10 +1,12 @@
 /** Numbers told by how often each occurs: as many entries as there are different numbers. */
 export type Tally = ReadonlyMap<number, number>;
 
+/** How numbers are spread. Quantiles are nearest-rank: numbers that occur. */
 export interface Distribution {
   readonly min: number;
   readonly median: number;
   readonly mean: number;
+  /** 90 % of the numbers are at most this. */
   readonly p90: number;
   readonly max: number;
 }

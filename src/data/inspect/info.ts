@@ -15,6 +15,7 @@ import {
 import { describeTexts, type TextInfo } from "./text-survey.js";
 import { describeTitles, type TitleInfo } from "./title-survey.js";
 
+/** What {@link info} is told. */
 export interface InfoOptions extends LongCall {
   /** Most inputs of the windows that are counted. Default: 50, the paper's. */
   windowLength?: number | undefined;
@@ -38,6 +39,7 @@ export interface DataInfo {
   readonly features: readonly FeatureInfo[];
   readonly windows: WindowInfo;
   readonly dropped: Manifest["dropped"];
+  /** Of the Arrow files; by name. */
   readonly disk: { readonly bytes: number; readonly files: Readonly<Record<string, number>> };
 }
 
@@ -60,6 +62,7 @@ export interface PopularityInfo {
   readonly gini: number;
 }
 
+/** When events happened, and what of their order the times leave open. */
 export interface ClockInfo {
   readonly kind: "time" | "position";
   /** First and last moment; null for positions, and without events. */
@@ -76,9 +79,11 @@ export interface ClockInfo {
 /** Events whose user had the item before. */
 export interface RepeatInfo {
   readonly events: number;
+  /** Users that have such an event. */
   readonly users: number;
 }
 
+/** A feature and its values. */
 export interface FeatureInfo extends Feature {
   /** Of the rows that the feature is of. */
   readonly missingShare: number;
@@ -90,6 +95,7 @@ export interface FeatureInfo extends Feature {
 
 /** Windows of the leave-last-out split without validation, as the paper's Table 1 counts them. */
 export interface WindowInfo {
+  /** Most inputs of a window. */
   readonly length: number;
   readonly full: { readonly train: number; readonly test: number };
   /** With histories from 3 events. */

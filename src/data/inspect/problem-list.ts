@@ -4,6 +4,7 @@ export interface Problem {
   readonly file: string;
   /** The column and the first row with it, from 0; null where it is of the whole file. */
   readonly where: string | null;
+  /** What was expected and what is there. */
   readonly what: string;
   /** Rows that have this problem; 1 where it is of the whole file. */
   readonly rows: number;

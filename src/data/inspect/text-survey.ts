@@ -54,6 +54,7 @@ export interface TextInfo {
   readonly lengths: Distribution | null;
   /** Letters by Unicode script, most first. */
   readonly scripts: Readonly<Record<string, number>>;
+  /** Emoji in those texts. */
   readonly emoji: number;
   /** Characters that stand for bytes which were no UTF-8, and the texts that have them. */
   readonly replacementCharacters: number;

@@ -3,6 +3,7 @@ import type { LongCall } from "../../progress.js";
 import type { PreparedData } from "../prepared/prepared-data.js";
 import { forRowBlocks } from "../prepared/row-blocks.js";
 
+/** Titles that are hard to tell apart. */
 export interface TitleInfo {
   /** Items without a title. */
   readonly missing: number;

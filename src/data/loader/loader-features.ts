@@ -8,10 +8,14 @@ export interface LoaderData {
   readonly folder?: string;
   /** Differs between data that differs. */
   readonly fingerprint?: string;
+  /** How many items there are. */
   readonly items: number;
   readonly features: readonly Feature[];
+  /** An index for each event: its `item`, or its value of a feature. */
   column(name: string): Int32Array;
+  /** An index for each item. */
   itemColumn(name: string): Int32Array;
+  /** Row i has `values[offsets[i] ... offsets[i + 1])`; a row for each event or each item. */
   bag(name: string): { readonly offsets: Int32Array; readonly values: Int32Array };
 }
 

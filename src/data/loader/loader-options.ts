@@ -1,6 +1,7 @@
 import { UsageError } from "../../errors.js";
 import type { BatchLayout } from "./batch.js";
 
+/** How a {@link Loader} makes batches. Options that do not exist are refused. */
 export interface LoaderOptions {
   /** Windows of a batch. */
   batchSize: number;

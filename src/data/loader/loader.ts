@@ -12,16 +12,23 @@ import {
 
 /** What a loader needs of windows; `Windows` has it. */
 export interface LoaderWindows {
+  /** Most inputs of a window. */
   readonly length: number;
+  /** All windows. */
   readonly count: number;
+  /** First target row of each user: `[users]`. */
   readonly first: Float64Array;
+  /** Windows before each user, then all: `[users + 1]`. */
   readonly cumulative: Float64Array;
+  /** Rows of events where each user begins, then their number: `[users + 1]`. */
   readonly starts: Float64Array;
+  /** From one target to the next. Default: 1. */
   readonly stride?: number;
 }
 
 /** Where a loader stands. Plain data, for checkpoints. */
 export interface LoaderState {
+  /** From 0. */
   readonly epoch: number;
   /** Windows of this rank that were handed out in the epoch. */
   readonly position: number;

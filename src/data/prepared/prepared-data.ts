@@ -23,6 +23,9 @@ type Tables = ReadonlyMap<string, PreparedTable>;
  *
  * The arrays are views of those pages: read them, do not write. What an open checks is that every array lies inside its
  * file; the values themselves are checked by {@link validate}.
+ *
+ * Methods throw a `UsageError` for a name that is no feature, or a feature of another kind, for the number of a text that is
+ * not there, and once the data is closed.
  */
 export class PreparedData {
   /** Rows of events where each user begins, then the number of events: `[users + 1]`. */
@@ -54,14 +57,17 @@ export class PreparedData {
     }
   }
 
+  /** How many users there are; they go by number, from 0. */
   get users(): number {
     return this.manifest.counts.users;
   }
 
+  /** How many items there are; they go by number, from 0. */
   get items(): number {
     return this.manifest.counts.items;
   }
 
+  /** How many events there are: rows, by user and time. */
   get events(): number {
     return this.manifest.counts.events;
   }
@@ -124,6 +130,7 @@ export class PreparedData {
     return this.#text("items.arrow", "id", item);
   }
 
+  /** What the item is called; undefined where the source does not say. */
   title(item: number): string | undefined {
     const titles = this.#texts("items.arrow", "title");
     const text = this.#text("items.arrow", "title", item);
@@ -198,6 +205,7 @@ export class PreparedData {
     this.#rowsById.clear();
   }
 
+  /** As {@link close}, for `using`. */
   [Symbol.dispose](): void {
     this.close();
   }

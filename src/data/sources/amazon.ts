@@ -9,6 +9,7 @@ import { Folder } from "./folder.js";
 import { htmlText } from "./html-text.js";
 import { tableOfFiles } from "./table-of-files.js";
 
+/** The year of a release. */
 export type AmazonLayout = 2014 | 2018 | 2023;
 
 /** Files by name, in place of a folder. */
@@ -18,6 +19,7 @@ export interface AmazonFiles {
   metadata?: string | readonly string[] | undefined;
 }
 
+/** What {@link amazon} is told. */
 export interface AmazonOptions {
   /** The year of the release. Default: told from the names of the files. */
   layout?: AmazonLayout | undefined;

@@ -10,6 +10,7 @@ import {
   type RowOptions,
 } from "./row-options.js";
 
+/** Which column of an Arrow table means what. */
 export interface ArrowSourceOptions extends RowOptions {
   /** What is known of the items: a row each. */
   items?: (ItemRowOptions & { readonly data: ArrowData }) | undefined;
@@ -18,6 +19,8 @@ export interface ArrowSourceOptions extends RowOptions {
 /**
  * An Arrow table as a dataset, a row an event: apache-arrow's own, of whatever version, the bytes of an IPC file or stream, or the
  * path of a file.
+ *
+ * @throws ConfigError for a time and a position together, or a feature of a kind that there is not
  */
 export function fromArrow(data: ArrowData, options: ArrowSourceOptions = {}): Source {
   const { items, name = "arrow", title = name } = options;

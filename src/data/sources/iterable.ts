@@ -11,6 +11,7 @@ import {
   type RowOptions,
 } from "./row-options.js";
 
+/** Which property of a row means what. */
 export interface IterableSourceOptions extends RowOptions {
   /** The property of a user that holds their events. Default: `events`. */
   events?: string | undefined;
@@ -22,6 +23,8 @@ export interface IterableSourceOptions extends RowOptions {
  * Any iterable or async iterable of plain objects as a dataset: an event each, `{ user, item, time, ... }`, or a user each,
  * `{ userId, events: [{ item, time, ... }, ...] }`. Without a column of times (`time: false`) events are in the order of
  * the rows.
+ *
+ * @throws ConfigError for a time and a position together, or a feature of a kind that there is not
  */
 export function fromIterable(rows: Rows, options: IterableSourceOptions = {}): Source {
   const { events, items, name = "iterable", title = name } = options;

@@ -8,10 +8,12 @@ import { openParquet } from "../formats/parquet.js";
 import type { ReaderOptions, RowReader } from "../formats/row.js";
 
 const formats = ["csv", "tsv", "jsonl", "parquet", "arrow"] as const;
+/** What a table may be written in. */
 export type TableFormat = (typeof formats)[number];
 
 /** A file with a table, or several that make one. Text may be in gzip. */
 export interface TableFile {
+  /** A path, or several, read in their order. */
   file: string | readonly string[];
   /** Default: told from the file's first bytes (Parquet, Arrow), or from its name; `csv` where a separator is given. */
   format?: TableFormat | undefined;

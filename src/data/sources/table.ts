@@ -16,16 +16,20 @@ export interface TableEvents extends TableFile {
   time?: Column | { readonly column: Column; readonly unit: TimeUnit } | undefined;
   /** Place of the event in its user's history, in place of a time. Neither: the order of the file. */
   position?: Column | undefined;
+  /** Features of events. */
   features?: FeatureOptions | undefined;
 }
 
 /** Where items are, and which column means what. */
 export interface TableItems extends TableFile {
   id: Column;
+  /** What the item is called. Default: no title is read. */
   title?: Column | undefined;
+  /** Features of items. */
   features?: FeatureOptions | undefined;
 }
 
+/** Where a dataset's tables are, and what is said of it. */
 export interface TableOptions {
   events: TableEvents;
   /** What is known of the items; of another format if need be. */
@@ -36,7 +40,9 @@ export interface TableOptions {
   name?: string | undefined;
   /** For people. Default: the name of the events' file. */
   title?: string | undefined;
+  /** What may be done with the data, for the manifest. Default: not stated. */
   licence?: string | undefined;
+  /** What to cite, for the manifest. */
   citation?: string | undefined;
 }
 

@@ -7,9 +7,11 @@ import type { SyntheticParameters } from "./options.js";
 import { type MeanScores, ranking, Scores } from "./ranking-scores.js";
 import { TasteFilter } from "./taste-filter.js";
 
+/** `synthetic.json`: how invented data was made, and what the best ranking scores on it. */
 export interface SyntheticCard {
   readonly format: "user-llm-synthetic";
   readonly version: 1;
+  /** That nothing in it is real. */
   readonly notice: string;
   /** What `syntheticModel` makes the same process from. */
   readonly options: SyntheticParameters;
@@ -27,6 +29,7 @@ export interface SyntheticCard {
   };
 }
 
+/** What {@link describeSynthetic} is told. */
 export interface DescribeSyntheticOptions extends LongCall {
   /** Users to average over, evenly spread. 0 leaves out the scores. Default: 2,000, or all if they are fewer. */
   users?: number | undefined;

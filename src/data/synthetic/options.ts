@@ -6,7 +6,9 @@ export interface SyntheticOptions {
   preset?: SyntheticPreset | undefined;
   /** A whole number from 0 to 2^53 - 1. Default: 1. */
   seed?: number | undefined;
+  /** Default: the preset's. */
   users?: number | undefined;
+  /** Default: the preset's. */
   items?: number | undefined;
   /** Of all users together, exactly. Default with `users`: as many for each user as in the preset. */
   events?: number | undefined;

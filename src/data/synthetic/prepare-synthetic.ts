@@ -10,6 +10,7 @@ import type { SyntheticOptions } from "./options.js";
 import { cardName } from "./origin.js";
 import { synthetic } from "./source.js";
 
+/** What {@link prepareSynthetic} is told. */
 export interface PrepareSyntheticOptions extends SyntheticOptions, LongCall {
   /** Whether prepared data that is there already is replaced; nothing else ever is. Default: false. */
   overwrite?: boolean | undefined;

@@ -13,6 +13,7 @@ import { Histories, type History } from "./histories.js";
 import { type SyntheticModel, syntheticModel } from "./model.js";
 import type { SyntheticOptions } from "./options.js";
 
+/** What {@link writeSynthetic} is told. */
 export interface WriteSyntheticOptions extends SyntheticOptions, LongCall {
   /**
    * `time`: a user's rows in the order in which they happened, so that the order of the file settles ties as it was.

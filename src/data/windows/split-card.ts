@@ -27,8 +27,10 @@ export interface SplitCard {
   readonly periodsOverlap: boolean;
 }
 
+/** The windows of training, validation or test. */
 export interface SplitPart {
   readonly windows: number;
+  /** Users that have one. */
   readonly users: number;
   /** First and last moment of a target; null without windows or where the clock counts positions. */
   readonly from: string | null;

@@ -49,18 +49,20 @@ export interface TemporalOptions {
   targets?: "all" | "first" | "last" | undefined;
 }
 
+/** How users are parted. */
 export interface DisjointUsers {
   /** Share of the users that are tested. Default: 0.1. */
   testShare?: number | undefined;
   /** Share of the users that are validated on, where there is a validation split. Default: 0.1. */
   validationShare?: number | undefined;
-  /** Default: 0. */
+  /** Who is in which part. Default: 0. */
   seed?: number | undefined;
 }
 
 /** What a split yields. The windows keep numbers for each user, and no event. */
 export interface Split {
   readonly train: Windows;
+  /** Undefined with `validation: false`. */
   readonly validation: Windows | undefined;
   readonly test: Windows;
   /** Every decision and count, for reports. */

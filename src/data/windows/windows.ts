@@ -3,13 +3,16 @@ import { UsageError } from "../../errors.js";
 /** One example: the inputs are the rows of events `start ... target - 1`, all of one user; `target` is what comes next. */
 export interface Window {
   readonly user: number;
+  /** First row of the inputs. */
   readonly start: number;
+  /** The row after the last input. */
   readonly target: number;
 }
 
 /** Windows of one user: `count` targets from the row `first` on, a stride apart. */
 export interface WindowRun {
   readonly user: number;
+  /** Row of the first target. */
   readonly first: number;
   readonly count: number;
 }
@@ -33,10 +36,15 @@ export interface WindowRuns {
  * number of windows, they cost two numbers a user.
  */
 export class Windows implements WindowRuns {
+  /** Most inputs of a window. */
   readonly length: number;
+  /** Rows of events where each user begins, then the number of events: `[users + 1]`. */
   readonly starts: Float64Array;
+  /** First target row of each user; anything where the user has no window: `[users]`. */
   readonly first: Float64Array;
+  /** Windows before each user, then all: `[users + 1]`. */
   readonly cumulative: Float64Array;
+  /** From one target to the next. */
   readonly stride: number;
 
   constructor({ length, starts, first, cumulative, stride = 1 }: WindowRuns) {
@@ -103,6 +111,7 @@ export class Windows implements WindowRuns {
     }
   }
 
+  /** All windows in their order. */
   [Symbol.iterator](): Generator<Window> {
     return this.range();
   }
