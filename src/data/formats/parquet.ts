@@ -222,12 +222,19 @@ async function compressorsFor({ row_groups }: FileMetaData): Promise<Compressors
   codecs.delete("UNCOMPRESSED");
   if (codecs.size === 0) return {};
   const { compressors } = await import("hyparquet-compressors");
-  return {
+  const inflaters: Compressors = {
     ...compressors,
     GZIP: (input, length) => gunzipSync(input, { maxOutputLength: Math.max(length, 1) }),
     BROTLI: (input, length) =>
       brotliDecompressSync(input, { maxOutputLength: Math.max(length, 1) }),
   };
+  // Some writers leave a page of nulls without a byte, which is nothing to a codec.
+  return Object.fromEntries(
+    Object.entries(inflaters).map(([codec, inflate]) => [
+      codec,
+      (input: Uint8Array, length: number) => (input.length === 0 ? input : inflate(input, length)),
+    ]),
+  );
 }
 
 function isLeaf({ element, children }: SchemaTree): boolean {

@@ -263,6 +263,22 @@ test("bytes that are no text are an error", async (t) => {
   });
 });
 
+test("a page of nulls may have no byte, whatever its codec", async (t) => {
+  for (const codec of ["SNAPPY", "GZIP", "ZSTD"] as const) {
+    const path = join(folder, `nulls-${codec}.parquet`);
+    const columnData: ColumnSource[] = [
+      { name: "user", data: ["ana", "ben"], type: "STRING", codec: "UNCOMPRESSED" },
+      { name: "note", data: [null, null], type: "STRING", encoding: "PLAIN" },
+    ];
+    const compressors = { [codec]: (bytes: Uint8Array) => bytes }; // of no values: no bytes
+    await writeFile(path, new Uint8Array(parquetWriteBuffer({ columnData, codec, compressors })));
+    t.deepEqual(await drain(await openParquet(path, strict), { user: "text", note: "text" }), [
+      { user: "ana", note: undefined },
+      { user: "ben", note: undefined },
+    ]);
+  }
+});
+
 test("a file without rows has none", async (t) => {
   const path = await written("none", "SELECT 1 AS x WHERE false", "COMPRESSION snappy");
   t.deepEqual(await drain(await openParquet(path, strict), { x: "number" }), []);
