@@ -13,9 +13,9 @@ export function addDoctorCommand(program: CommandUnknownOpts, cli: Cli): void {
     .option("--measure", "also measure what the processor can do")
     .addHelpText("after", examples("user-llm doctor", "user-llm doctor --json"))
     .action(
-      cli.action(async ({ colours, env }, { measure = false }) => {
+      cli.action(async ({ colours }, { measure = false }) => {
         const { runChecks } = await import("./doctor/checks.js");
-        const checks = await runChecks({ env, measure });
+        const checks = await runChecks({ measure });
         const healthy = checks.every(({ status }) => status !== "fail");
         return {
           document: { healthy, checks },

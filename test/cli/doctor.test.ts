@@ -30,10 +30,12 @@ test("as text it is a line for each part", async (t) => {
   );
 });
 
-test("a folder for temporary files that is not there is a fault", async (t) => {
-  t.like(await checkDisk({ TMPDIR: "/nowhere" }), {
+test("the disk of the current folder is looked at; a folder that is not there is a fault", async (t) => {
+  const here = await checkDisk(".");
+  t.true(here.found.endsWith(` free in ${process.cwd()}`));
+  t.like(await checkDisk("/nowhere"), {
     status: "fail",
-    remedy: "set TMPDIR to a folder that exists",
+    remedy: "run user-llm in a folder that it may read",
   });
 });
 

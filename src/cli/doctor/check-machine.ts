@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { readFile, statfs } from "node:fs/promises";
-import { availableParallelism, cpus, release, tmpdir, totalmem } from "node:os";
-import type { Host } from "../host.js";
+import { availableParallelism, cpus, release, totalmem } from "node:os";
+import { resolve } from "node:path";
 import { bytes } from "../text.js";
 import type { Check } from "./check.js";
 
@@ -73,25 +73,24 @@ export function checkMemory(): Check {
   };
 }
 
-/** Where sorting and preparing put temporary files. */
-export async function checkDisk({ TMPDIR }: Host["env"]): Promise<Check> {
-  const folder = TMPDIR ?? tmpdir();
+/** Prepared data and the temporary files of preparing go where it is to be, most often below the current folder. */
+export async function checkDisk(folder: string): Promise<Check> {
   try {
     const { bavail, bsize } = await statfs(folder);
     const free = bavail * bsize;
     const base = {
       name: "disk",
-      found: `${bytes(free)} free for temporary files in ${folder}`,
-      details: { folder, freeBytes: free },
+      found: `${bytes(free)} free in ${resolve(folder)}`,
+      details: { folder: resolve(folder), freeBytes: free },
     };
     if (free >= 5e9) return { ...base, status: "ok" };
-    return { ...base, status: "warn", remedy: "set TMPDIR to a folder with more space" };
+    return { ...base, status: "warn", remedy: "prepare large data into a folder on a larger disk" };
   } catch (error) {
     return {
       name: "disk",
       status: "fail",
       found: `${folder}: ${(error as Error).message}`,
-      remedy: "set TMPDIR to a folder that exists",
+      remedy: "run user-llm in a folder that it may read",
     };
   }
 }

@@ -1,4 +1,3 @@
-import type { Host } from "../host.js";
 import type { Check } from "./check.js";
 import { checkAddon } from "./check-addon.js";
 import {
@@ -12,20 +11,19 @@ import {
 import { checkDuckDB, checkParquet } from "./check-packages.js";
 
 export interface CheckOptions {
-  readonly env: Host["env"];
   /** Whether to measure the processor. */
   readonly measure: boolean;
 }
 
 /** All checks; none of them throws. */
-export async function runChecks({ env, measure }: CheckOptions): Promise<Check[]> {
+export async function runChecks({ measure }: CheckOptions): Promise<Check[]> {
   return [
     checkPackage(),
     checkNode(),
     checkPlatform(),
     await checkAddon(measure),
     checkMemory(),
-    await checkDisk(env),
+    await checkDisk("."),
     await checkDuckDB(),
     await checkParquet(),
     await checkCuda(),
