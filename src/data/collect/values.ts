@@ -109,6 +109,9 @@ export class BagValues implements Values {
   readonly #none: ReadonlySet<string>;
   readonly #values: BagMapping["values"];
   readonly #indices: number[] = [];
+  /** The read in which each value last came: a search among the row's values would take long for a bag of thousands. */
+  readonly #lastReads: number[] = [];
+  #reads = 0;
 
   constructor({ separator = "|", none = [], values }: BagMapping) {
     this.#separator = separator;
@@ -124,11 +127,14 @@ export class BagValues implements Values {
   read(row: Row, column: number): readonly number[] {
     const indices = this.#indices;
     indices.length = 0;
+    this.#reads++;
     for (const text of this.#textsOf(row, column)) {
       const name = text.trim();
       if (name === "" || this.#none.has(name)) continue;
       const index = enter(name, this.#names, row, column);
-      if (!indices.includes(index)) indices.push(index);
+      if (this.#lastReads[index] === this.#reads) continue;
+      this.#lastReads[index] = this.#reads;
+      indices.push(index);
     }
     return indices;
   }

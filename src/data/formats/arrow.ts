@@ -8,6 +8,7 @@ import { type ArrowChunk, type ArrowType, arrowColumn, canRead } from "./arrow-c
 import { decompressLz4Frame } from "./lz4-frame.js";
 import { readingAs } from "./reading-as.js";
 import type { ReaderOptions, Row, RowReader } from "./row.js";
+import { shownNames } from "./shown.js";
 import { ValueRow } from "./value-row.js";
 import { walk } from "./walk.js";
 
@@ -213,8 +214,8 @@ class ArrowReader implements RowReader {
 
   #noColumn(names: readonly string[]): DataError {
     const wanted = names.map((name) => `"${name}"`).join(" or ");
-    const has = this.#table.schema.fields.map(({ name }) => `"${name}"`).join(", ");
-    return new DataError(`${this.name}: there is no column ${wanted}; there are ${has || "none"}`);
+    const has = shownNames(this.#table.schema.fields.map(({ name }) => name));
+    return new DataError(`${this.name}: there is no column ${wanted}; there are ${has}`);
   }
 }
 

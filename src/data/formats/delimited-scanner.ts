@@ -1,6 +1,6 @@
 import { DataError, RowError } from "../../errors.js";
 import { DelimitedRow } from "./delimited-row.js";
-import { shown } from "./shown.js";
+import { shown, shownNames } from "./shown.js";
 import type { RecordScanner } from "./text-reader.js";
 import type { TextWindow } from "./text-window.js";
 
@@ -53,7 +53,7 @@ export class DelimitedScanner implements RecordScanner {
     const file = this.window.source.name;
     const there =
       names.length > 0
-        ? names.map(shown).join(", ")
+        ? shownNames(names)
         : `${this.columns ?? "no"} columns without names, from 0`;
     throw new DataError(`${file}: no column ${shown(name)}; there are ${there}`);
   }

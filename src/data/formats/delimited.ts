@@ -96,11 +96,14 @@ async function readHeader(
 
 function setNames(scanner: DelimitedScanner, names: readonly string[]): void {
   const { row, window } = scanner;
-  const second = names.findIndex((name, i) => name !== "" && names.indexOf(name) < i);
-  if (second >= 0) {
-    const places = `${names.indexOf(names[second]!) + 1} and ${second + 1}`;
+  const places = new Map<string, number>();
+  for (const [second, name] of names.entries()) {
+    const first = places.get(name);
+    places.set(name, second);
+    if (name === "" || first === undefined) continue;
     const where = `${window.source.name}, line ${Math.max(1, row.line)}`;
-    throw new DataError(`${where}: columns ${places} have the same name, ${shown(names[second])}`);
+    const both = `${first + 1} and ${second + 1}`;
+    throw new DataError(`${where}: columns ${both} have the same name, ${shown(name)}`);
   }
   row.names = names;
   scanner.columns = names.length;

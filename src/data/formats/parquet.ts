@@ -15,6 +15,7 @@ import { hashFile } from "../files/hash-file.js";
 import { refuseLfsPointer } from "../files/refuse-lfs-pointer.js";
 import { readingAs } from "./reading-as.js";
 import type { ReaderOptions, Row, RowReader } from "./row.js";
+import { shownNames } from "./shown.js";
 import { type ValueColumn, ValueRow } from "./value-row.js";
 import { walk } from "./walk.js";
 
@@ -104,8 +105,8 @@ class ParquetReader implements RowReader {
     const { columns } = this.#file;
     const column = columns.find(({ element }) => element.name === name);
     if (column === undefined) {
-      const has = columns.map(({ element }) => `"${element.name}"`).join(", ");
-      throw new DataError(`${this.name}: there is no column "${name}"; there are ${has || "none"}`);
+      const has = shownNames(columns.map(({ element }) => element.name));
+      throw new DataError(`${this.name}: there is no column "${name}"; there are ${has}`);
     }
     if (!canRead(column)) {
       throw new DataError(

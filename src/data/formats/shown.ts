@@ -1,4 +1,5 @@
 const longestShown = 40; // characters
+const mostNamesShown = 50;
 
 /** A value of a raw file as an error message shows it: short, on one line, and never walked into. */
 export function shown(value: unknown): string {
@@ -18,4 +19,12 @@ export function shown(value: unknown): string {
     default:
       return String(value);
   }
+}
+
+/** Names of columns as an error message lists them: as many as somebody may want to read. */
+export function shownNames(names: readonly string[]): string {
+  if (names.length === 0) return "none";
+  const few = names.slice(0, mostNamesShown).map(shown).join(", ");
+  const others = names.length - mostNamesShown;
+  return others > 0 ? `${few} and ${others} more` : few;
 }
