@@ -1,4 +1,4 @@
-import { readFile, stat } from "node:fs/promises";
+import { createReadStream } from "node:fs";
 import {
   type Document,
   isAlias,
@@ -24,15 +24,12 @@ const mostDepth = 50;
 
 /** Reads a configuration file: YAML 1.2, or JSON, which is a part of it. */
 export async function readConfigFile(file: string): Promise<Layer> {
-  const { size } = await stat(file).catch((cause: NodeJS.ErrnoException) => {
+  const bytes = await readStart(file, mostBytes + 1).catch((cause: NodeJS.ErrnoException) => {
     throw new ConfigError(`${file}: cannot be read (${cause.code})`, { cause });
   });
-  if (size > mostBytes) {
-    throw new ConfigError(`${file}: a configuration has at most ${mostBytes} bytes, got ${size}`);
+  if (bytes.length > mostBytes) {
+    throw new ConfigError(`${file}: a configuration has at most ${mostBytes} bytes, got more`);
   }
-  const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
-    throw new ConfigError(`${file}: cannot be read (${cause.code})`, { cause });
-  });
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -40,6 +37,13 @@ export async function readConfigFile(file: string): Promise<Layer> {
     throw new ConfigError(`${file}: is not UTF-8`, { cause });
   }
   return parseConfig(text, file);
+}
+
+/** The first bytes of a file. The size of a pipe or a device says nothing, and it need not end. */
+async function readStart(file: string, most: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of createReadStream(file, { end: most - 1 })) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
 }
 
 /**
