@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { UsageError } from "../errors.js";
 import type { LongCall } from "../progress.js";
 import { collect } from "./collect/collect.js";
 import type { Collected } from "./collect/collected.js";
@@ -13,6 +14,9 @@ import type { Source } from "./source.js";
 import { partialFolder } from "./write/partial-folder.js";
 
 /** What {@link prepare} is told. */
+/** Below it DuckDB does not even take the rows. */
+const leastMemory = 64 * 2 ** 20; // bytes
+
 export interface PrepareOptions extends LongCall {
   /** Folder to make. */
   out: string;
@@ -25,7 +29,7 @@ export interface PrepareOptions extends LongCall {
    * (default): DuckDB where the memory limit does not do. The folder comes out the same to the byte.
    */
   sorter?: "auto" | "memory" | "duckdb" | undefined;
-  /** Bytes that sorting may take. Default: what the machine or its container has; for DuckDB 512 MiB. */
+  /** Bytes that sorting may take, from 64 MiB. Default: what the machine or its container has; for DuckDB 512 MiB. */
   memoryLimit?: number | undefined;
 }
 
@@ -35,10 +39,20 @@ export interface PrepareOptions extends LongCall {
  *
  * @returns the manifest of the folder
  * @throws DataError when a row cannot be read, no row is left, or `out` holds something else
+ * @throws UsageError when the memory limit is too low
  */
-export async function prepare(source: Source, options: PrepareOptions): Promise<Manifest> {
+export const prepare = (source: Source, options: PrepareOptions): Promise<Manifest> =>
+  prepareWith(source, options, async () => {});
+
+/** As {@link prepare}; `finish` may put more into the folder before it appears. */
+export async function prepareWith(
+  source: Source,
+  options: PrepareOptions,
+  finish: (folder: string) => Promise<void>,
+): Promise<Manifest> {
   const { out, overwrite, onError, onProgress, signal } = options;
   signal?.throwIfAborted();
+  checkMemoryLimit(options.memoryLimit);
   const folder = await partialFolder(out, { overwrite });
   try {
     const collected = await collect(source, {
@@ -53,12 +67,20 @@ export async function prepare(source: Source, options: PrepareOptions): Promise<
       const { writePrepared } = await import("./write/write-prepared.js");
       return writePrepared(folder.data, source, collected, { onProgress, signal });
     });
+    await finish(folder.data);
     signal?.throwIfAborted();
     await folder.commit();
     return manifest;
   } finally {
     await folder.abandon();
   }
+}
+
+function checkMemoryLimit(bytes: number | undefined): void {
+  if (bytes === undefined || bytes >= leastMemory) return;
+  throw new UsageError(
+    `prepare: the memory limit must be at least ${leastMemory / 2 ** 20} MiB, got ${bytes} bytes`,
+  );
 }
 
 async function openSorter(

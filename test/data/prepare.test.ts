@@ -7,8 +7,8 @@ import fc from "fast-check";
 import { prepare } from "../../src/data/prepare.js";
 import { PreparedData } from "../../src/data/prepared/prepared-data.js";
 import type { Source } from "../../src/data/source.js";
-import { amazon, googleLocal, movielens } from "../../src/data/sources/index.js";
-import { DataError } from "../../src/errors.js";
+import { amazon, fromIterable, googleLocal, movielens } from "../../src/data/sources/index.js";
+import { ConfigError, DataError, UsageError } from "../../src/errors.js";
 import { sourceOf } from "./collect/in-memory.js";
 import { copyOf, type Fixture, fixture, temporaryFolder } from "./sources/raw-files.js";
 
@@ -378,4 +378,32 @@ test("every sorter gives the same bytes", async (t) => {
   t.true(Object.keys(memory!).length >= 5);
   for (const other of others) t.deepEqual(other, memory);
   t.deepEqual(readdirSync(folder).sort(), ["auto", "duckdb", "memory"]);
+});
+
+test("a memory limit that sorts nothing is refused before anything is made", async (t) => {
+  const out = join(temporaryFolder(t), "ml");
+  const source = await movielens(fixture("movielens-csv"));
+  await t.throwsAsync(prepare(source, { out, memoryLimit: 1 }), {
+    instanceOf: UsageError,
+    message: "prepare: the memory limit must be at least 64 MiB, got 1 bytes",
+  });
+  t.false(existsSync(out));
+});
+
+test("a feature without a column is refused", async (t) => {
+  const out = join(temporaryFolder(t), "rows");
+  const features = { stars: { kind: "ordinal" } } as unknown as Record<string, "ordinal">;
+  const source = fromIterable([{ user: "a", item: "b", time: 1, stars: 2 }], { features });
+  await t.throwsAsync(prepare(source, { out }), {
+    instanceOf: ConfigError,
+    message: /feature "stars" needs a column: a name, or a place from 0; got undefined$/,
+  });
+});
+
+test("what is no iterable is refused", async (t) => {
+  const out = join(temporaryFolder(t), "rows");
+  await t.throwsAsync(prepare(fromIterable({} as never, { features: {} }), { out }), {
+    instanceOf: UsageError,
+    message: /expected an iterable or async iterable of objects/,
+  });
 });

@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import { DataError, RowError } from "../../errors.js";
+import { DataError, RowError, UsageError } from "../../errors.js";
 import type { ReaderOptions, Row, RowReader } from "./row.js";
 import { shown } from "./shown.js";
 import { type ValueColumn, ValueRow } from "./value-row.js";
@@ -51,6 +51,9 @@ class IterableReader implements RowReader {
     this.#options = options;
     this.#events = options.events ?? "events";
     this.name = options.name ?? "rows";
+    if (typeof rows !== "object" || !(Symbol.asyncIterator in rows || Symbol.iterator in rows)) {
+      throw new UsageError(`${this.name}: expected an iterable or async iterable of objects`);
+    }
     this.#iterator =
       Symbol.asyncIterator in rows ? rows[Symbol.asyncIterator]() : rows[Symbol.iterator]();
   }

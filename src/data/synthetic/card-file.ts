@@ -1,27 +1,17 @@
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
-import { syncPath } from "../files/sync-path.js";
-import { type DescribeSyntheticOptions, describeSynthetic } from "./describe-synthetic.js";
-import type { SyntheticModel } from "./model.js";
+import { fileFault } from "../files/file-fault.js";
+import type { SyntheticCard } from "./describe-synthetic.js";
 import { cardName } from "./origin.js";
 
-/** Writes `synthetic.json`; it appears when it is whole. */
-export async function writeCard(
-  folder: string,
-  model: SyntheticModel,
-  options: DescribeSyntheticOptions,
-): Promise<void> {
-  const card = await describeSynthetic(model, options);
-  const temporary = join(folder, `.${cardName}.tmp`);
-  await rm(temporary, { force: true }); // of a process that ended in the middle of this
+/** Writes `synthetic.json` into a folder that has not appeared yet. */
+export async function writeCard(folder: string, card: SyntheticCard): Promise<void> {
+  const path = join(folder, cardName);
   try {
-    await writeNew(temporary, (file) => file.writeFile(`${JSON.stringify(card, null, 2)}\n`));
-    await rename(temporary, join(folder, cardName));
+    await writeNew(path, (file) => file.writeFile(`${JSON.stringify(card, null, 2)}\n`));
   } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
+    throw fileFault(error, path, "write");
   }
-  await syncPath(folder);
 }
 
 /** Writes a file that is not there yet, to the disk. */

@@ -1,13 +1,11 @@
-import { join } from "node:path";
 import type { LongCall } from "../../progress.js";
-import { fileFault } from "../files/file-fault.js";
 import type { Manifest } from "../manifest.js";
-import { prepare } from "../prepare.js";
+import { prepareWith } from "../prepare.js";
 import { writeCard } from "./card-file.js";
-import { requireOracleUsers } from "./describe-synthetic.js";
+
+import { describeSynthetic, requireOracleUsers } from "./describe-synthetic.js";
 import { syntheticModel } from "./model.js";
 import type { SyntheticOptions } from "./options.js";
-import { cardName } from "./origin.js";
 import { synthetic } from "./source.js";
 
 /** What {@link prepareSynthetic} is told. */
@@ -33,12 +31,10 @@ export async function prepareSynthetic(
 ): Promise<Manifest> {
   const { overwrite, oracleUsers, onProgress, signal, ...chosen } = options;
   requireOracleUsers(oracleUsers);
-  const manifest = await prepare(synthetic(chosen), { out, overwrite, onProgress, signal });
-  const model = await syntheticModel(chosen);
-  try {
-    await writeCard(out, model, { users: oracleUsers, onProgress, signal });
-  } catch (error) {
-    throw fileFault(error, join(out, cardName), "write");
-  }
-  return manifest;
+  const source = synthetic(chosen);
+  return prepareWith(source, { out, overwrite, onProgress, signal }, async (folder) => {
+    const model = await syntheticModel(chosen);
+    const card = await describeSynthetic(model, { users: oracleUsers, onProgress, signal });
+    await writeCard(folder, card);
+  });
 }

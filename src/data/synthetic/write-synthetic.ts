@@ -8,7 +8,7 @@ import { partialFolder } from "../write/partial-folder.js";
 import { writeCard, writeNew } from "./card-file.js";
 import { type Catalogue, genresOf } from "./catalogue.js";
 import { CsvBlock, quoted } from "./csv-block.js";
-import { requireOracleUsers } from "./describe-synthetic.js";
+import { describeSynthetic, requireOracleUsers } from "./describe-synthetic.js";
 import { Histories, type History } from "./histories.js";
 import { type SyntheticModel, syntheticModel } from "./model.js";
 import type { SyntheticOptions } from "./options.js";
@@ -54,7 +54,10 @@ export async function writeSynthetic(
     await writeNew(join(folder.data, "ratings.csv"), (file) =>
       writeRatings(file, model, rowOrder, { onProgress, signal }),
     );
-    await writeCard(folder.data, model, { users: oracleUsers, onProgress, signal });
+    await writeCard(
+      folder.data,
+      await describeSynthetic(model, { users: oracleUsers, onProgress, signal }),
+    );
     await folder.commit();
   } catch (error) {
     await folder.abandon();

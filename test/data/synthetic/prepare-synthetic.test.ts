@@ -65,3 +65,24 @@ test("it can be replaced with its card, and the card has the scores", async (t) 
   t.is(card.options.seed, 8);
   t.is(card.lastOut!.users, 50);
 });
+
+test("whoever stops it at the rankings finds the folder as it was", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "user-llm-synthetic-"));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const out = join(folder, "out");
+  await prepareSynthetic(out, { ...options, oracleUsers: 0 });
+  const before = await readFile(join(out, "manifest.json"), "utf8");
+  const stop = new AbortController();
+  const stopped = prepareSynthetic(out, {
+    ...options,
+    seed: 8,
+    overwrite: true,
+    signal: stop.signal,
+    onProgress: ({ task }) => {
+      if (/rank/.test(task)) stop.abort(new Error("enough"));
+    },
+  });
+  await t.throwsAsync(stopped, { message: "enough" });
+  t.is(await readFile(join(out, "manifest.json"), "utf8"), before);
+  t.deepEqual(await readdir(folder), ["out"]);
+});
