@@ -223,7 +223,7 @@ export const dataConfig = z.strictObject({
     .optional()
     .meta({
       description:
-        "Memory that sorting may take, in bytes or as `512MB`; else what the machine has, for DuckDB 512 MiB.",
+        "Memory that sorting may take, in bytes or as `512MB`, from 64 MiB; else what the machine has, for DuckDB 512 MiB.",
       "x-expects": "a size, as 512MB",
       "x-env": "USER_LLM_SORT_MEMORY",
     }),

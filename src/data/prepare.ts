@@ -13,10 +13,10 @@ import type { EventSorter } from "./sort/sorter.js";
 import type { Source } from "./source.js";
 import { partialFolder } from "./write/partial-folder.js";
 
-/** What {@link prepare} is told. */
 /** Below it DuckDB does not even take the rows. */
 const leastMemory = 64 * 2 ** 20; // bytes
 
+/** What {@link prepare} is told. */
 export interface PrepareOptions extends LongCall {
   /** Folder to make. */
   out: string;

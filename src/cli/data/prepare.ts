@@ -47,7 +47,11 @@ export function addPrepareCommand(data: CommandUnknownOpts, cli: Cli): void {
     .addOption(
       new Option("--sorter <name>", "what sorts the events").choices(["auto", "memory", "duckdb"]),
     )
-    .option("--memory-limit <size>", "memory that sorting may take, as 512MB", sizeOption);
+    .option(
+      "--memory-limit <size>",
+      "memory that sorting may take, as 512MB; from 64MiB",
+      sizeOption,
+    );
   addMappingFlags(command);
   command
     .addHelpText(

@@ -2,7 +2,6 @@ import type { LongCall } from "../../progress.js";
 import type { Manifest } from "../manifest.js";
 import { prepareWith } from "../prepare.js";
 import { writeCard } from "./card-file.js";
-
 import { describeSynthetic, requireOracleUsers } from "./describe-synthetic.js";
 import { syntheticModel } from "./model.js";
 import type { SyntheticOptions } from "./options.js";
