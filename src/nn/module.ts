@@ -6,8 +6,8 @@ import { formatShape, sameShape, type Tensor } from "../tensor/tensor.js";
 /**
  * A part of a model: parameters and other modules in its fields.
  *
- * Fields that hold a `Parameter`, a `Module`, or an array of them belong to the module, in field order; the path of
- * field names and positions (`blocks.0.attention.query.weight`) is the parameter's name in checkpoints.
+ * Fields that hold a `Parameter`, a `Module`, or an array or a map of them belong to the module, in field order; the path
+ * of field names, positions and keys (`blocks.0.attention.query.weight`) is the parameter's name in checkpoints.
  */
 export abstract class Module implements Disposable {
   /** Whether dropout and the like are active; `train()` and `eval()` set it for the whole module. */
@@ -121,8 +121,8 @@ export abstract class Module implements Disposable {
   *#members(): Generator<[string, Parameter | Module]> {
     for (const [name, value] of Object.entries(this))
       if (value instanceof Parameter || value instanceof Module) yield [name, value];
-      else if (Array.isArray(value))
-        for (const [i, item] of value.entries())
-          if (item instanceof Parameter || item instanceof Module) yield [`${name}.${i}`, item];
+      else if (Array.isArray(value) || value instanceof Map)
+        for (const [key, item] of value.entries())
+          if (item instanceof Parameter || item instanceof Module) yield [`${name}.${key}`, item];
   }
 }

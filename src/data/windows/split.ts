@@ -24,7 +24,7 @@ export interface SplitOptions extends LongCall {
   strategy?: "leave-last-out" | "temporal" | undefined;
   /** Whether there is a validation split. Default: true. */
   validation?: boolean | undefined;
-  /** Training windows of a user are this many events apart. Default: 1. */
+  /** Training windows of a user are this many events apart, counted from the last one back. Default: 1. */
   stride?: number | undefined;
   /** Of `temporal`. */
   temporal?: TemporalOptions | undefined;
@@ -240,7 +240,8 @@ function runsOf(
   const runs = { train: run(stride), validation: run(1), test: run(1) };
   const append = (windows: Windows, user: number, from: number, to: number): void => {
     const { first, cumulative } = windows;
-    first[user] = from;
+    // From the last one back, so that all events but the first are some window's.
+    first[user] = from + (Math.max(0, to - 1 - from) % windows.stride);
     cumulative[user + 1] = cumulative[user]! + Math.max(0, Math.ceil((to - from) / windows.stride));
   };
   for (let user = 0; user < users; user++) {

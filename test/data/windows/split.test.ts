@@ -251,7 +251,7 @@ test("a stride thins training only", async (t) => {
   const { train, validation, test } = await split(data, { length: 2, stride: 3 });
   t.deepEqual(
     [...train].map(({ target }) => target),
-    [2, 5, 8],
+    [3, 6, 9],
   );
   t.deepEqual(
     [...validation!].map(({ target }) => target),

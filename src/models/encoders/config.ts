@@ -1,0 +1,66 @@
+/**
+ * The section `encoder` of a configuration: which encoder, with its options as its class has them. Apart from
+ * `user-llm/models`, so that only configurations load zod.
+ */
+import { z } from "zod";
+
+const whole = (least: number, most = Number.MAX_SAFE_INTEGER) => z.int().min(least).max(most);
+const named = <T extends z.ZodType>(value: T) => z.record(z.string().min(1), value);
+
+/** What all encoders share. */
+const common = {
+  features: z
+    .array(z.string().min(1))
+    .optional()
+    .describe("Features to read, beside the item; by default all but texts."),
+  width: whole(1, 65_536).default(128).describe("Numbers of a user embedding."),
+  heads: whole(1, 1024).default(8).describe("Heads of attention; they divide the width."),
+  hiddenWidth: whole(1).optional().describe("Width inside the MLPs; else four times the width."),
+  dropout: z.number().min(0).lt(1).default(0.1).describe("Share of numbers dropped in training."),
+  featureWidths: named(whole(1))
+    .optional()
+    .describe("Widths of the features' own embeddings; else `width` for the item, 16 for others."),
+  precision: z
+    .enum(["float32", "bfloat16"])
+    .default("float32")
+    .describe("Of the operands of matrix products."),
+};
+
+const autoregressive = {
+  ...common,
+  layers: whole(1, 1024).default(6).describe("Transformer blocks."),
+  positions: z
+    .enum(["learned", "rotary"])
+    .default("learned")
+    .describe("How an event's place in the history is told."),
+  lossWeights: named(z.number().min(0))
+    .optional()
+    .describe("Weights of the features' losses; else 1 each."),
+  labelSmoothing: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0)
+    .describe("Share of the item's probability that is spread over all items."),
+};
+
+const { features: _, lossWeights: __, ...itemOnly } = autoregressive;
+
+export const encoderConfig = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("autoregressive").describe("The paper's encoder: all features, early fusion."),
+    ...autoregressive,
+  }),
+  z.strictObject({
+    kind: z.literal("sasrec").describe("The autoregressive encoder on the item alone."),
+    ...itemOnly,
+  }),
+  z.strictObject({
+    kind: z.literal("custom").describe("An encoder of your own."),
+    name: z.string().min(1).describe("Its name, as the program that trains it gives it."),
+    features: common.features,
+    options: named(z.unknown()).optional().describe("Handed to it as they are."),
+  }),
+]);
+
+export type EncoderConfig = z.output<typeof encoderConfig>;
