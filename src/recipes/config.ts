@@ -1,6 +1,9 @@
 /** The whole configuration: its sections, each declared beside what it configures. */
 import { z } from "zod";
 import { dataConfig } from "../data/config.js";
+import { evaluationConfig } from "../evaluate/config.js";
+import { encoderConfig } from "../models/encoders/config.js";
+import { trainingConfig } from "../train/config.js";
 
 export const configSchema = z
   .strictObject({
@@ -16,6 +19,11 @@ export const configSchema = z
     data: dataConfig
       .prefault({})
       .describe("Raw data, the prepared folder, and how it is cut and fed."),
+    encoder: encoderConfig
+      .prefault({ kind: "autoregressive" })
+      .describe("The model of users that stage 1 trains."),
+    pretrain: trainingConfig.prefault({}).describe("How the encoder is trained."),
+    evaluate: evaluationConfig.prefault({}).describe("How rankings are measured."),
   })
   .meta({
     title: "Configuration of user-llm",
