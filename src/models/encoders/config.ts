@@ -64,3 +64,6 @@ export const encoderConfig = z.discriminatedUnion("kind", [
 ]);
 
 export type EncoderConfig = z.output<typeof encoderConfig>;
+
+/** An encoder as a program describes it: {@link EncoderConfig}, where what has a default may be left out. */
+export type EncoderOptions = z.input<typeof encoderConfig>;

@@ -1,4 +1,5 @@
 export { AutoregressiveEncoder, type AutoregressiveOptions } from "./autoregressive.js";
+export type { EncoderConfig, EncoderOptions } from "./config.js";
 export type {
   EncoderData,
   EncoderFeature,
@@ -9,3 +10,10 @@ export type {
 } from "./encoder.js";
 export { EventEmbedding, type EventEmbeddingOptions } from "./event-embedding.js";
 export { FeatureHeads, type FeatureHeadsOptions } from "./feature-heads.js";
+export {
+  type EncoderFamily,
+  type EncoderSurroundings,
+  featureNamesOf,
+  type MakeEncoderOptions,
+  makeEncoder,
+} from "./make-encoder.js";

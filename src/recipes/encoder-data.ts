@@ -1,0 +1,56 @@
+import type { LoaderData, PreparedData, Windows } from "../data/index.js";
+import { forRowBlocks } from "../data/prepared/row-blocks.js";
+import { UsageError } from "../errors.js";
+import type { EncoderData, EncoderFeature, TrainingData } from "../models/index.js";
+import type { LongCall } from "../progress.js";
+
+/**
+ * What an encoder is made for, on this data.
+ *
+ * @param length   most inputs of a window
+ * @param features names, beside the item; by default all but texts
+ * @throws UsageError when the data has no such feature, or a text is asked for
+ */
+export function encoderDataOf(
+  data: Pick<LoaderData, "items" | "features">,
+  length: number,
+  features?: readonly string[],
+): EncoderData {
+  const readable = data.features.filter(({ kind }) => kind !== "text");
+  const names = features ?? readable.map(({ name }) => name);
+  const chosen = [...new Set(names)].filter((name) => name !== "item");
+  const item: EncoderFeature = { name: "item", bag: false, size: data.items, of: "event" };
+  const others = chosen.map((name): EncoderFeature => {
+    const found = readable.find((feature) => feature.name === name);
+    if (found) return { name, bag: found.kind === "bag", size: found.size, of: found.of };
+    const there = ["item", ...readable.map((feature) => feature.name)].join(", ");
+    throw new UsageError(`no feature "${name}" that an encoder reads; there are ${there}`);
+  });
+  return { features: [item, ...others], length };
+}
+
+/**
+ * What only training knows of the data: how often each item is a target, and what features items have.
+ *
+ * @param train the windows of training
+ */
+export async function trainingDataOf(
+  data: PreparedData,
+  train: Windows,
+  options: LongCall = {},
+): Promise<TrainingData> {
+  const items = data.column("item");
+  const itemTargets = new Float64Array(data.items);
+  await forRowBlocks(train.count, "counting targets", options, (from, to) => {
+    for (const { first, count } of train.runs(from, to))
+      for (let i = 0; i < count; i++) itemTargets[items[first + i * train.stride]!]!++;
+  });
+  const ofItems = data.features.filter(({ of, kind }) => of === "item" && kind !== "text");
+  const itemValues = Object.fromEntries(
+    ofItems.map(({ name, kind }) => [
+      name,
+      kind === "bag" ? data.bag(name) : data.itemColumn(name),
+    ]),
+  );
+  return { itemTargets, itemValues };
+}
