@@ -1,18 +1,31 @@
 import { UsageError } from "../errors.js";
 import { cast, noGrad } from "../ops/index.js";
+import { isFloat } from "../tensor/dtype.js";
 import { keep } from "../tensor/memory.js";
 import { formatShape, type Shape, sameShape, type Tensor } from "../tensor/tensor.js";
 
-/** A tensor that training changes. It owns its value, outside all `tidy` scopes. */
+/**
+ * A tensor that training changes. It owns its value, outside all `tidy` scopes.
+ *
+ * One of whole numbers is data that belongs to a model and lies in its checkpoints; training leaves it alone.
+ */
 export class Parameter implements Disposable {
   #value: Tensor;
   #shadow: Tensor | undefined;
-  /** Whether optimizers and `Module.trainable()` see it. */
-  trainable: boolean;
+  #trainable: boolean;
 
   constructor(value: Tensor, { trainable = true }: { trainable?: boolean } = {}) {
     this.#value = keep(value);
-    this.trainable = trainable;
+    this.#trainable = trainable && isFloat(value.dtype);
+  }
+
+  /** Whether optimizers and `Module.trainable()` see it. Whole numbers stay untrainable. */
+  get trainable(): boolean {
+    return this.#trainable;
+  }
+
+  set trainable(trainable: boolean) {
+    this.#trainable = trainable && isFloat(this.#value.dtype);
   }
 
   get value(): Tensor {

@@ -1,6 +1,7 @@
 import { Parameter } from "../autograd/parameter.js";
 import { CheckpointError } from "../errors.js";
 import { cast, clone } from "../ops/index.js";
+import { isFloat } from "../tensor/dtype.js";
 import { formatShape, sameShape, type Tensor } from "../tensor/tensor.js";
 
 /**
@@ -32,12 +33,15 @@ export abstract class Module implements Disposable {
     return this.parameters().filter((parameter) => parameter.trainable);
   }
 
-  /** Number of elements of all parameters. */
+  /** Number of elements of all parameters, those of whole numbers aside. */
   get parameterCount(): number {
-    return this.parameters().reduce((sum, { value }) => sum + value.size, 0);
+    return this.parameters().reduce(
+      (sum, { value }) => sum + (isFloat(value.dtype) ? value.size : 0),
+      0,
+    );
   }
 
-  /** Makes all parameters trainable, or none. */
+  /** Makes all parameters trainable (but those of whole numbers), or none. */
   setTrainable(trainable: boolean): this {
     for (const parameter of this.parameters()) parameter.trainable = trainable;
     return this;

@@ -133,3 +133,19 @@ test("disposing a module frees all it holds", (t) => {
   model.dispose();
   t.is(memory().tensors, before);
 });
+
+test("whole numbers belong to a model and its state, and are never trained", async (t) => {
+  class Genres extends Module {
+    readonly table = new Embedding(3, 2);
+    readonly ofItems = new Parameter(tensor(Int32Array.of(2, 0, 1)));
+  }
+  using model = new Genres();
+  model.setTrainable(true);
+  model.ofItems.trainable = true;
+  t.deepEqual(model.trainable(), [model.table.weight]);
+  t.is(model.parameterCount, 6);
+  using loaded = new Genres();
+  loaded.ofItems.assign(zeros([3], { dtype: "int32" }));
+  loaded.loadStateDict(model.stateDict());
+  t.deepEqual(await loaded.ofItems.value.toArray(), [2, 0, 1]);
+});

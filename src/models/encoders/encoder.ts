@@ -12,6 +12,8 @@ export interface EncoderFeature {
   readonly size: number;
   /** Whether it is of the event (a rating), or of its item (a genre). */
   readonly of: "event" | "item";
+  /** Most values of one event or item, of a bag. Encoders that keep the bags of all items need it. */
+  readonly longest?: number | undefined;
 }
 
 /**
