@@ -30,7 +30,7 @@ export function encoderDataOf(
 }
 
 /**
- * What only training knows of the data: how often each item is a target, and what features items have.
+ * What only training knows of the data: how many events of each item are predicted, and what features items have.
  *
  * @param train the windows of training
  */
@@ -41,9 +41,14 @@ export async function trainingDataOf(
 ): Promise<TrainingData> {
   const items = data.column("item");
   const itemTargets = new Float64Array(data.items);
-  await forRowBlocks(train.count, "counting targets", options, (from, to) => {
-    for (const { first, count } of train.runs(from, to))
-      for (let i = 0; i < count; i++) itemTargets[items[first + i * train.stride]!]!++;
+  await forRowBlocks(train.users, "counting targets", options, (from, to) => {
+    for (let user = from; user < to; user++) {
+      if (train.countOf(user) === 0) continue;
+      // Every input but a window's first is the target of the position before it.
+      const begin = Math.max(train.starts[user]!, train.first[user]! - train.length) + 1;
+      const last = train.last(user);
+      for (let row = begin; row <= last; row++) itemTargets[items[row]!]!++;
+    }
   });
   const ofItems = data.features.filter(({ of, kind }) => of === "item" && kind !== "text");
   const itemValues = Object.fromEntries(

@@ -28,7 +28,7 @@ export interface EncoderData {
 
 /** What only training knows of the data; an encoder that is loaded does without. */
 export interface TrainingData {
-  /** Targets of each item in the training windows: `[items]`. */
+  /** Events of each item that some position of a training window predicts, each counted once: `[items]`. */
   readonly itemTargets: Float64Array;
   /** Of each feature of items its values: an index for each item, -1 where there is none, or bags. */
   readonly itemValues: Readonly<

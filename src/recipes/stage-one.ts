@@ -1,0 +1,130 @@
+/** What pretraining, planning and evaluation have in common: data, its split, an encoder and what makes its steps. */
+import type { Parameter } from "../autograd/index.js";
+import type { Windows } from "../data/index.js";
+import { Loader } from "../data/loader/loader.js";
+import { permutation } from "../data/loader/permutation.js";
+import { PreparedData } from "../data/prepared/prepared-data.js";
+import { type Split, split } from "../data/windows/split.js";
+import { ConfigError } from "../errors.js";
+import {
+  type EncoderData,
+  type EncoderFamily,
+  featureNamesOf,
+  makeEncoder,
+  type UserEncoder,
+} from "../models/index.js";
+import { seed } from "../ops/index.js";
+import {
+  Adafactor,
+  AdamW,
+  constantWithWarmup,
+  cosineWithWarmup,
+  linearWithWarmup,
+  type Optimizer,
+} from "../optim/index.js";
+import type { LongCall } from "../progress.js";
+import type { TrainingConfig } from "../train/config.js";
+import type { Config } from "./config.js";
+import { encoderDataOf, trainingDataOf } from "./encoder-data.js";
+
+export interface StageOneOptions extends LongCall {
+  /** Encoders of your own, for `encoder.kind: custom`. */
+  readonly custom?: readonly EncoderFamily[] | undefined;
+}
+
+/** Everything that stage 1 trains with; disposing it frees all of it. */
+export interface StageOne extends Disposable {
+  readonly data: PreparedData;
+  readonly split: Split;
+  readonly encoderData: EncoderData;
+  readonly encoder: UserEncoder;
+  readonly optimizer: Optimizer;
+  /** Training batches without end. */
+  readonly batches: Loader;
+  /** Optimizer steps of an epoch. */
+  readonly stepsPerEpoch: number;
+  /** Optimizer steps of the whole training. */
+  readonly steps: number;
+  /** Of a step, from 0 on. */
+  learningRate(step: number): number;
+}
+
+/**
+ * Opens the data, splits it and makes an encoder with initial values.
+ *
+ * @throws ConfigError, UsageError when options do not go together
+ * @throws DataError when the data is not there, or too short for the split
+ */
+export async function openStageOne(
+  config: Config,
+  { custom, ...longCall }: StageOneOptions = {},
+): Promise<StageOne> {
+  const { data: section, encoder: encoderOptions, pretrain } = config;
+  if (section.out === undefined) throw new ConfigError("data.out is missing: the prepared folder");
+  const data = await PreparedData.open(section.out);
+  let encoder: UserEncoder | undefined;
+  try {
+    const parts = await split(data, { ...section.split, ...longCall });
+    const { length } = section.split;
+    const encoderData = encoderDataOf(data, length, featureNamesOf(encoderOptions));
+    const trainingData = await trainingDataOf(data, parts.train, longCall);
+    seed(config.seed);
+    encoder = makeEncoder(encoderOptions, encoderData, { custom, trainingData });
+    const batches = new Loader(data, parts.train, {
+      ...section.loader,
+      features: encoder.features.map(({ name }) => name),
+      shuffle: true,
+      seed: config.seed,
+      epochs: Number.POSITIVE_INFINITY,
+      signal: longCall.signal,
+    });
+    const optimizer = optimizerOf(encoder, pretrain);
+    const stepsPerEpoch = batches.batches / pretrain.accumulate;
+    const steps = pretrain.steps ?? Math.max(1, Math.round(pretrain.epochs * stepsPerEpoch));
+    return {
+      ...{ data, split: parts, encoderData, encoder, optimizer, batches, stepsPerEpoch, steps },
+      learningRate: scheduleOf(pretrain, steps),
+      [Symbol.dispose]() {
+        optimizer.dispose();
+        encoder?.dispose();
+        data.close();
+      },
+    };
+  } catch (error) {
+    encoder?.dispose();
+    data.close();
+    throw error;
+  }
+}
+
+/** Decay is for matrices: norms and biases keep what they learn. */
+function optimizerOf(encoder: UserEncoder, { optimizer, learningRate }: TrainingConfig): Optimizer {
+  const trainable = [...encoder.namedParameters()].filter(([, parameter]) => parameter.trainable);
+  const decay = ({ shape }: Parameter): boolean => shape.length > 1;
+  return optimizer.kind === "adamw"
+    ? new AdamW(trainable, { ...optimizer, learningRate, decay })
+    : new Adafactor(trainable, { ...optimizer, learningRate, decay });
+}
+
+const schedules = {
+  cosine: cosineWithWarmup,
+  linear: linearWithWarmup,
+  constant: constantWithWarmup,
+} as const;
+
+function scheduleOf(
+  { schedule, learningRate: peak, warmup }: TrainingConfig,
+  steps: number,
+): (step: number) => number {
+  return (step) => schedules[schedule](step, { peak, steps, warmup });
+}
+
+/** At most so many windows' users, drawn by the seed: what validation during training looks at. */
+export function someUsers(windows: Windows, most: number, seed: number): Windows {
+  const users = windows.usersWithWindows;
+  if (users <= most) return windows;
+  const drawn = permutation(windows.users, seed);
+  const kept = new Set<number>();
+  for (let i = 0; kept.size < most; i++) if (windows.countOf(drawn(i)) > 0) kept.add(drawn(i));
+  return windows.filterUsers((user) => kept.has(user));
+}
