@@ -16,6 +16,8 @@ class Allocator;
 class Call;
 class Infer;
 
+// What a call needs by its definition, whatever its kernel does: a multiply-add is two operations, and what is masked,
+// padding or ignored is none.
 struct Work {
   double flops = 0;
   double bytes = 0;  // 0: inputs + outputs, once each
@@ -39,7 +41,8 @@ struct OpDef {
   void (*infer)(Infer&) = nullptr;
   // Stream thread. Trusts shapes, never values.
   void (*cpu)(Call&) = nullptr;
-  // Arithmetic of one call, for profiles and benches.
+  // Arithmetic of one call, for profiles and counts; an op without it only moves data. Stream thread, after the kernel:
+  // it may read the inputs' values, but not trust them.
   Work (*work)(const Call&) = nullptr;
   // Inputs changed in place.
   std::vector<int> mutates;

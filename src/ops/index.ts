@@ -44,6 +44,7 @@ export {
 export { concat, stack } from "./concat.js";
 export { type CrossEntropyOptions, crossEntropy } from "./cross-entropy.js";
 export { type EmbeddingBagOptions, embedding, embeddingBag, embeddings } from "./embedding.js";
+export { countFlops, type FlopCount, type PaperFlopsOptions, paperFlops } from "./flops.js";
 export { type CreationOptions, full, ones, onesLike, zeros, zerosLike } from "./full.js";
 export { type GateActivation, geglu, swiglu } from "./gated.js";
 export { gather } from "./gather.js";

@@ -21,14 +21,33 @@ export async function profile<T>(
   body: () => T | Promise<T>,
 ): Promise<{ result: T; ops: OpProfile[] }> {
   await synchronize();
-  native.profile(1);
+  // What measures already, an enclosing profile or that of the process, goes on.
+  const { profiling } = native.info();
+  if (!profiling) native.profile(1);
+  const before = new Map(native.profile(2).map((entry) => [entry.op, entry]));
   try {
     const result = await body();
     await synchronize();
-    return { result, ops: byTime(native.profile(2)) };
+    const ops = native
+      .profile(2)
+      .map((entry) => since(entry, before.get(entry.op)))
+      .filter(({ calls }) => calls > 0);
+    return { result, ops: byTime(ops) };
   } finally {
-    native.profile(0);
+    if (!profiling) native.profile(0);
   }
+}
+
+function since(now: NativeProfileEntry, before: NativeProfileEntry | undefined): OpProfile {
+  if (!before) return now;
+  const { op, calls, seconds, flops, bytes } = before;
+  return {
+    op,
+    calls: now.calls - calls,
+    seconds: now.seconds - seconds,
+    flops: now.flops - flops,
+    bytes: now.bytes - bytes,
+  };
 }
 
 /** A profile as a table; with `peak`, also the share of the machine's peak that each op reached. */
@@ -63,8 +82,7 @@ export function profileTable(ops: readonly OpProfile[], peak?: Peak): string {
 
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
 
-const byTime = (entries: NativeProfileEntry[]): OpProfile[] =>
-  entries.sort((a, b) => b.seconds - a.seconds);
+const byTime = (entries: OpProfile[]): OpProfile[] => entries.sort((a, b) => b.seconds - a.seconds);
 
 /** Prints the whole process's profile at its end when `USER_LLM_PROFILE` asks for it. */
 export function printProfileAtExit(): void {

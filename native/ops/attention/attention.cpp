@@ -379,12 +379,39 @@ template <class T> struct Attention {
   bool offsets_fit = true;
 };
 
+// Of one head: how many keys its queries see together. Padding and what the rules hide are not counted; a call whose
+// offsets or lengths do not fit has none.
+double visible_pairs(const Call& c, const Layout& layout) {
+  const auto* query_offsets = c.in(kQueryOffsets).as<const int32_t>();
+  const auto* key_offsets = layout.own_keys ? query_offsets : c.in(kKeyOffsets).as<const int32_t>();
+  const auto* lengths = c.in(kKeyLengths).as<const int32_t>();
+  AttentionRules<double> rules = {};
+  rules.causal = c.flag(kCausal);
+  rules.window = c.integer(kWindow);
+  double pairs = 0;
+  for (int64_t b = 0; b < layout.batch; ++b) {
+    int64_t queries = layout.query_slots, keys = layout.key_slots;
+    if (layout.ragged_queries) queries = int64_t(query_offsets[b + 1]) - query_offsets[b];
+    if (layout.ragged_keys) keys = int64_t(key_offsets[b + 1]) - key_offsets[b];
+    if (lengths) keys = std::clamp<int64_t>(lengths[b], 0, std::max<int64_t>(keys, 0));
+    if (lengths && layout.own_keys) queries = keys;
+    if (queries < 0 || queries > layout.query_tokens || keys < 0) return 0;
+    if (!rules.causal && !rules.window) {
+      pairs += double(queries) * double(keys);
+      continue;
+    }
+    for (int64_t i = 0; i < queries; ++i) {
+      const int64_t position = keys - queries + i;
+      pairs += double(std::max<int64_t>(end_visible(rules, position, keys) - first_visible(rules, position), 0));
+    }
+  }
+  return pairs;
+}
+
+// `products`: of a query and a key, or of what has their place in the backward pass.
 Work work_of(const Call& c, double products) {
   const Layout layout(c);
-  const double keys = layout.ragged_keys ? double(layout.key_tokens) / double(std::max<int64_t>(layout.batch, 1))
-                                         : double(layout.key_slots);
-  const double pairs = double(layout.query_tokens) * keys * double(layout.heads) * (c.flag(kCausal) ? 0.5 : 1);
-  return Work{2 * products * pairs * double(layout.width)};
+  return Work{2 * products * visible_pairs(c, layout) * double(layout.heads * layout.width)};
 }
 
 namespace forward {

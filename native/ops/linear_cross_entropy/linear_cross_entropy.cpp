@@ -346,8 +346,24 @@ template <class T> class Loss {
   }
 };
 
+template <class T> int64_t rows_that_count(const Call& c) {
+  const Sizes sizes(c);
+  const auto* targets = c.in(kTargets).as<const int32_t>();
+  const T* weights = c.in(kWeights).as<const T>();
+  const int64_t ignored = c.integer(kIgnoreIndex);
+  const auto counts = [&](int32_t target) { return target >= 0 && target < sizes.classes && target != ignored; };
+  int64_t rows = 0;
+  for (int64_t r = 0; r < sizes.rows; ++r) {
+    const int32_t* const first = targets + r * sizes.targets_per_row;
+    rows += std::any_of(first, first + sizes.targets_per_row, counts) && !(weights && weights[r] == 0);
+  }
+  return rows;
+}
+
+// Rows that do not count cost nothing.
 Work work(const Call& c) {
-  const double product = 2.0 * double(c.in(kX).count()) * double(c.in(kWeight).shape[0]);
+  const int64_t rows = c.in(kX).dtype == DType::kFloat64 ? rows_that_count<double>(c) : rows_that_count<float>(c);
+  const double product = 2.0 * double(rows) * double(c.in(kWeight).count());
   return Work{product * (1 + (c.wants(kXGrad) ? 1 : 0) + (c.wants(kWeightGrad) ? 1 : 0))};
 }
 
