@@ -49,7 +49,7 @@ export async function describeSplit(
   options: LongCall,
 ): Promise<SplitCard> {
   const items = data.column("item");
-  const trained = await itemsOf(data, parts.train, options);
+  const trained = await trainedItems(data, parts.train, options);
   const isCold = (target: number): boolean => trained[items[target]!] !== 1;
   const describe = (windows: Windows) => describePart(data, windows, isCold, options);
   const train = await describe(parts.train);
@@ -71,19 +71,20 @@ export async function describeSplit(
   };
 }
 
-/** 1 for each item of an event in the span of a user's training windows. */
-async function itemsOf(data: PreparedData, train: Windows, options: LongCall): Promise<Uint8Array> {
+/** 1 for each item of an event in the span of a user's training windows: the others are cold. */
+export async function trainedItems(
+  data: PreparedData,
+  train: Windows,
+  options: LongCall,
+): Promise<Uint8Array> {
   const items = data.column("item");
   const seen = new Uint8Array(data.items);
   let user = 0;
   await forRowBlocks(data.events, "looking for cold items", options, (from, to) => {
     // A block may cut a user's rows; the user is then taken up again by the next.
     for (; user < data.users && train.starts[user]! < to; user++) {
-      if (train.countOf(user) > 0) {
-        const begin = Math.max(from, train.starts[user]!, train.first[user]! - train.length);
-        const end = Math.min(to, train.last(user) + 1);
-        for (let row = begin; row < end; row++) seen[items[row]!] = 1;
-      }
+      const [begin, end] = train.span(user);
+      for (let row = Math.max(from, begin); row < Math.min(to, end); row++) seen[items[row]!] = 1;
       if (train.starts[user + 1]! > to) break;
     }
   });

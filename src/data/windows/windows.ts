@@ -82,6 +82,13 @@ export class Windows implements WindowRuns {
     return this.first[user]! + (this.countOf(user) - 1) * this.stride;
   }
 
+  /** Rows of a user that are inputs or targets of its windows: from the first up to, not including, the second. */
+  span(user: number): [from: number, to: number] {
+    if (this.countOf(user) === 0) return [this.starts[user]!, this.starts[user]!];
+    const from = Math.max(this.starts[user]!, this.first[user]! - this.length);
+    return [from, this.last(user) + 1];
+  }
+
   /** @throws UsageError when the index is not one of `count` */
   at(index: number): Window {
     if (!(Number.isInteger(index) && index >= 0 && index < this.count)) {
