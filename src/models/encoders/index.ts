@@ -1,6 +1,4 @@
 export { AutoregressiveEncoder, type AutoregressiveOptions } from "./autoregressive.js";
-export { Bert4RecEncoder, type Bert4RecOptions } from "./bert4rec.js";
-export type { ClozeOptions } from "./cloze.js";
 export type { EncoderConfig, EncoderOptions } from "./config.js";
 export type {
   EncoderData,

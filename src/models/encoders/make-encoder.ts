@@ -2,7 +2,6 @@ import { UsageError } from "../../errors.js";
 import { Module } from "../../nn/index.js";
 import type { Generator } from "../../ops/index.js";
 import { AutoregressiveEncoder } from "./autoregressive.js";
-import { Bert4RecEncoder } from "./bert4rec.js";
 import type { EncoderOptions } from "./config.js";
 import type { EncoderData, TrainingData, UserEncoder } from "./encoder.js";
 
@@ -55,8 +54,6 @@ export function makeEncoder(
       const features = data.features.filter(({ name }) => name === "item");
       return new AutoregressiveEncoder({ ...data, features }, { ...options, ...init });
     }
-    case "bert4rec":
-      return new Bert4RecEncoder(data, { ...options, ...init });
     case "custom": {
       const family = familyOf(options.name, custom);
       const encoder = family.create(data, options.options ?? {}, { generator, trainingData });

@@ -1,0 +1,21 @@
+export { type EncoderRanker, type EncoderRankerOptions, encoderRanker } from "./encoder-ranker.js";
+export { type EvaluateRankingOptions, evaluateRanking } from "./evaluate-ranking.js";
+export { type MetricName, worthOf } from "./metrics.js";
+export { mostPopular } from "./most-popular.js";
+export type {
+  Ranker,
+  Ranks,
+  Recommender,
+  Seen,
+  TopItems,
+  TopItemsOptions,
+} from "./ranker.js";
+export type {
+  Estimate,
+  Measurement,
+  RankedWindows,
+  RankingCounts,
+  RankingProtocol,
+  RankingResult,
+} from "./ranking-result.js";
+export { type ScoreRankerOptions, scoreRanker } from "./score-ranker.js";
