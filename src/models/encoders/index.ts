@@ -1,5 +1,7 @@
 export { AutoregressiveEncoder, type AutoregressiveOptions } from "./autoregressive.js";
 export type { EncoderConfig, EncoderOptions } from "./config.js";
+export { DualEncoder } from "./dual.js";
+export type { DualOptions } from "./dual-options.js";
 export type {
   EncoderData,
   EncoderFeature,
