@@ -1,4 +1,4 @@
-import type { LoaderData, PreparedData, Windows } from "../data/index.js";
+import type { Feature, LoaderData, PreparedData, Windows } from "../data/index.js";
 import { forRowBlocks } from "../data/prepared/row-blocks.js";
 import { UsageError } from "../errors.js";
 import type { EncoderData, EncoderFeature, TrainingData } from "../models/index.js";
@@ -22,11 +22,15 @@ export function encoderDataOf(
   const item: EncoderFeature = { name: "item", bag: false, size: data.items, of: "event" };
   const others = chosen.map((name): EncoderFeature => {
     const found = readable.find((feature) => feature.name === name);
-    if (found) return { name, bag: found.kind === "bag", size: found.size, of: found.of };
+    if (found) return encoderFeature(found);
     const there = ["item", ...readable.map((feature) => feature.name)].join(", ");
     throw new UsageError(`no feature "${name}" that an encoder reads; there are ${there}`);
   });
   return { features: [item, ...others], length };
+}
+
+function encoderFeature({ name, kind, size, of, longest }: Feature): EncoderFeature {
+  return kind === "bag" ? { name, bag: true, size, of, longest } : { name, bag: false, size, of };
 }
 
 /**

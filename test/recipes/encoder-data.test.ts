@@ -36,7 +36,7 @@ test("the item comes first, then the features that are asked for, or all but tex
   using data = await PreparedData.open(await preparedFolder(t, content));
   const item = { name: "item", bag: false, size: 4, of: "event" };
   const rating = { name: "rating", bag: false, size: 2, of: "event" };
-  const genres = { name: "genres", bag: true, size: 2, of: "item" };
+  const genres = { name: "genres", bag: true, size: 2, of: "item", longest: 2 };
   const brand = { name: "brand", bag: false, size: 1, of: "item" };
   t.deepEqual(encoderDataOf(data, 5), { features: [item, rating, genres, brand], length: 5 });
   t.deepEqual(encoderDataOf(data, 5, []).features, [item]);

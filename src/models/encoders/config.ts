@@ -46,6 +46,51 @@ const autoregressive = {
 
 const { features: _, lossWeights: __, ...itemOnly } = autoregressive;
 
+const dual = {
+  ...common,
+  featureWidths: named(whole(1))
+    .optional()
+    .describe(
+      "Widths of the features, multiples of a head's; else `width` for item and label, a quarter for others.",
+    ),
+  layers: whole(0, 1024).default(2).describe("Transformer blocks of each feature."),
+  fusionLayers: whole(0, 1024).default(1).describe("MLPs after the features came together."),
+  outputs: whole(1, 1024).default(1).describe("Embeddings of a user."),
+  userFeatures: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe("What the user tower reads; else all features."),
+  label: z
+    .string()
+    .min(1)
+    .default("item")
+    .describe("What is predicted of the next event: the item, or a feature."),
+  labelFeatures: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe("What the label tower reads; else the label and, of an item, its features."),
+  tieItems: z
+    .boolean()
+    .optional()
+    .describe("Whether both towers share the item's table; else where both read the item."),
+  softmax: z
+    .enum(["auto", "full", "in-batch"])
+    .default("auto")
+    .describe("Over all labels, or those of the batch; `auto`: all where they are at most 5,000."),
+  logQ: z
+    .boolean()
+    .default(true)
+    .describe("Whether the softmax in the batch is corrected for how frequent labels are."),
+  normalize: z.boolean().default(true).describe("Whether scores are cosines."),
+  temperature: z
+    .number()
+    .positive()
+    .optional()
+    .describe("Divides the scores; else 0.1 for cosines, 1 for products."),
+};
+
 export const encoderConfig = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("autoregressive").describe("The paper's encoder: all features, early fusion."),
@@ -54,6 +99,10 @@ export const encoderConfig = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("sasrec").describe("The autoregressive encoder on the item alone."),
     ...itemOnly,
+  }),
+  z.strictObject({
+    kind: z.literal("dual").describe("A user and a label tower with late fusion."),
+    ...dual,
   }),
   z.strictObject({
     kind: z.literal("custom").describe("An encoder of your own."),

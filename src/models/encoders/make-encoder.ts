@@ -3,6 +3,7 @@ import { Module } from "../../nn/index.js";
 import type { Generator } from "../../ops/index.js";
 import { AutoregressiveEncoder } from "./autoregressive.js";
 import type { EncoderOptions } from "./config.js";
+import { DualEncoder } from "./dual.js";
 import type { EncoderData, TrainingData, UserEncoder } from "./encoder.js";
 
 /** What an encoder may be given when it is made, beside its options. */
@@ -54,6 +55,8 @@ export function makeEncoder(
       const features = data.features.filter(({ name }) => name === "item");
       return new AutoregressiveEncoder({ ...data, features }, { ...options, ...init });
     }
+    case "dual":
+      return new DualEncoder(data, { ...options, ...init }, trainingData);
     case "custom": {
       const family = familyOf(options.name, custom);
       const encoder = family.create(data, options.options ?? {}, { generator, trainingData });
