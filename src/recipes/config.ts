@@ -19,9 +19,7 @@ export const configSchema = z
     data: dataConfig
       .prefault({})
       .describe("Raw data, the prepared folder, and how it is cut and fed."),
-    encoder: encoderConfig
-      .prefault({ kind: "autoregressive" })
-      .describe("The model of users that stage 1 trains."),
+    encoder: encoderConfig.prefault({}).describe("The model of users that stage 1 trains."),
     pretrain: trainingConfig.prefault({}).describe("How the encoder is trained."),
     evaluate: evaluationConfig.prefault({}).describe("How rankings are measured."),
   })

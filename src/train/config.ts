@@ -7,7 +7,7 @@ const whole = (least: number, most = Number.MAX_SAFE_INTEGER) => z.int().min(lea
 const positive = z.number().positive();
 
 const adamw = z.strictObject({
-  kind: z.literal("adamw").describe("AdamW: decoupled weight decay."),
+  kind: z.literal("adamw").default("adamw").describe("AdamW: decoupled weight decay."),
   betas: z
     .tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)])
     .default([0.9, 0.98])
@@ -44,7 +44,7 @@ export const trainingConfig = z.strictObject({
     .describe("Batches whose gradients make one step, weighted by their positions."),
   optimizer: z
     .discriminatedUnion("kind", [adamw, adafactor])
-    .prefault({ kind: "adamw" })
+    .prefault({})
     .describe("What makes a step of the gradients."),
   learningRate: positive.default(1e-3).describe("The highest learning rate."),
   schedule: z

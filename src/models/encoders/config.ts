@@ -93,7 +93,10 @@ const dual = {
 
 export const encoderConfig = z.discriminatedUnion("kind", [
   z.strictObject({
-    kind: z.literal("autoregressive").describe("The paper's encoder: all features, early fusion."),
+    kind: z
+      .literal("autoregressive")
+      .default("autoregressive")
+      .describe("The paper's encoder: all features, early fusion."),
     ...autoregressive,
   }),
   z.strictObject({

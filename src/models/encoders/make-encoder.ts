@@ -49,6 +49,7 @@ export function makeEncoder(
 ): UserEncoder {
   const init = generator && { generator };
   switch (options.kind) {
+    case undefined:
     case "autoregressive":
       return new AutoregressiveEncoder(data, { ...options, ...init });
     case "sasrec": {
