@@ -77,6 +77,13 @@ export class CheckpointError extends UserLlmError {
   }
 }
 
+/** A training run that cannot go on: its loss or its weights are no longer numbers. */
+export class TrainingError extends UserLlmError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("ERR_TRAINING", message, options);
+  }
+}
+
 /** The native library: it could not be loaded, an op failed on the device, or memory ran out. */
 export class NativeError extends UserLlmError {
   constructor(

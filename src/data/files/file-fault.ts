@@ -17,8 +17,12 @@ const meanings: Readonly<Record<string, string>> = {
 /** A failed call on the file system as a `DataError`: `out/events.arrow: cannot write: no space is left on the disk`. */
 export function fileFault(error: unknown, path: string, doing: string): unknown {
   if (!isSystemError(error)) return error;
-  const meaning = meanings[error.code] ?? error.message;
-  return new DataError(`${path}: cannot ${doing}: ${meaning}`, { cause: error });
+  return new DataError(`${path}: cannot ${doing}: ${meaningOf(error)}`, { cause: error });
+}
+
+/** What went wrong, in a user's words: `no space is left on the disk`. */
+export function meaningOf(error: Error & { readonly code: string }): string {
+  return meanings[error.code] ?? error.message;
 }
 
 export function isSystemError(error: unknown, code?: string): error is Error & { code: string } {

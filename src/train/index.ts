@@ -1,0 +1,12 @@
+export {
+  type CheckpointOptions,
+  type FitOptions,
+  type FitResult,
+  fit,
+  type ResumePoint,
+  type TrainableModel,
+  type TrainingBatch,
+  type TrainingBatches,
+} from "./fit.js";
+export type { MetricRecord } from "./metric-record.js";
+export type { ValidationOptions } from "./validate.js";
