@@ -107,14 +107,19 @@ export class Generator {
 
   /** A generator whose sequence has nothing to do with this one's; takes a call number. */
   fork(): Generator {
-    return new Generator(mix(BigInt(this.#seed), BigInt(this.#call++)));
+    return new Generator(mix(BigInt(this.#seed), BigInt(this.#take())));
   }
 
   /** @internal The state on the device (seed and step, low words first), and the number of this call. */
   next(): { state: Tensor; call: number } {
-    if (observed && !observed.has(this)) observed.set(this, this.state());
+    const call = this.#take();
     this.#tensor ??= keep(tensor(Int32Array.of(...words(this.#seed), ...words(this.#step))));
-    return { state: this.#tensor, call: this.#call++ };
+    return { state: this.#tensor, call };
+  }
+
+  #take(): number {
+    if (observed && !observed.has(this)) observed.set(this, this.state());
+    return this.#call++;
   }
 
   /** Frees the few bytes on the device; garbage collection does it, too. */

@@ -2,6 +2,8 @@ import test from "ava";
 import {
   checkpoint,
   Dropout,
+  dropout,
+  Generator,
   Linear,
   MLP,
   Module,
@@ -60,6 +62,19 @@ test("random numbers go on after it as they would have without", async (t) => {
     return next.data();
   };
   t.deepEqual(await after(true), await after(false));
+});
+
+test("forks of a generator repeat themselves, too", async (t) => {
+  using x = randn([64]);
+  const generator = new Generator(1);
+  const segment = (x: Tensor) => dropout(x, 0.5, { generator: generator.fork() });
+  const { loss, gradients } = valueAndGrad([x], () => checkpoint(segment, x).sum());
+  const gradient = gradients.get(x)!;
+  using seen = x.multiply(gradient).sum();
+  t.true(Math.abs((await loss.item()) - (await seen.item())) < 1e-4);
+  t.is(generator.state().call, 1);
+  loss.dispose();
+  gradient.dispose();
 });
 
 test("without a tape it is the segment itself", async (t) => {
