@@ -2,6 +2,7 @@ import test from "ava";
 import { Embedding, Generator, Module, memory, rand, UsageError } from "../../src/index.js";
 import {
   AutoregressiveEncoder,
+  Bert4RecEncoder,
   type EncoderData,
   type EncoderFamily,
   type EncoderOptions,
@@ -59,6 +60,15 @@ test.serial("sasrec reads the item alone and projects nothing", (t) => {
   t.deepEqual(featureNamesOf({ kind: "sasrec" }), []);
   t.deepEqual(featureNamesOf({ kind: "autoregressive", features: ["rating"] }), ["rating"]);
   t.is(featureNamesOf({ kind: "autoregressive" }), undefined);
+});
+
+test.serial("bert4rec: the options are its class's", (t) => {
+  const options = { kind: "bert4rec", layers: 1, width: 8, heads: 2, head: "tied" } as const;
+  using made = makeEncoder(options, data);
+  using direct = new Bert4RecEncoder(data, options);
+  t.true(made instanceof Bert4RecEncoder);
+  t.deepEqual([...made.stateDict().keys()], [...direct.stateDict().keys()]);
+  t.is((made as Bert4RecEncoder).headNorm, undefined);
 });
 
 class Mine extends Module {

@@ -44,6 +44,34 @@ const autoregressive = {
     .describe("Share of the item's probability that is spread over all items."),
 };
 
+const bert4rec = {
+  ...common,
+  layers: whole(1, 1024).default(2).describe("Transformer blocks."),
+  maskProbability: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(0.2)
+    .describe("Share of the inputs that are hidden in training; the event after them always is."),
+  lastOnly: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.1)
+    .describe("Share of the histories of which nothing but that event is hidden."),
+  replacement: z
+    .enum(["mask", "bert"])
+    .default("mask")
+    .describe(
+      "What stands for a hidden input: the mask, or for one of ten a random item, for one of ten itself.",
+    ),
+  head: z
+    .enum(["transform", "tied"])
+    .default("transform")
+    .describe("Before the item table: a layer with GELU and a norm, or at most a projection."),
+  outputBias: z.boolean().default(true).describe("Whether each item has a bias in the softmax."),
+};
+
 const { features: _, lossWeights: __, ...itemOnly } = autoregressive;
 
 const dual = {
@@ -106,6 +134,10 @@ export const encoderConfig = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("dual").describe("A user and a label tower with late fusion."),
     ...dual,
+  }),
+  z.strictObject({
+    kind: z.literal("bert4rec").describe("Sees both sides of events that are hidden at random."),
+    ...bert4rec,
   }),
   z.strictObject({
     kind: z.literal("custom").describe("An encoder of your own."),

@@ -1,4 +1,6 @@
 export { AutoregressiveEncoder, type AutoregressiveOptions } from "./autoregressive.js";
+export { Bert4RecEncoder, type Bert4RecOptions } from "./bert4rec.js";
+export type { ClozeOptions } from "./cloze.js";
 export type { EncoderConfig, EncoderOptions } from "./config.js";
 export { DualEncoder } from "./dual.js";
 export type { DualOptions } from "./dual-options.js";

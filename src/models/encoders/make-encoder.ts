@@ -2,6 +2,7 @@ import { UsageError } from "../../errors.js";
 import { Module } from "../../nn/index.js";
 import type { Generator } from "../../ops/index.js";
 import { AutoregressiveEncoder } from "./autoregressive.js";
+import { Bert4RecEncoder } from "./bert4rec.js";
 import type { EncoderOptions } from "./config.js";
 import { DualEncoder } from "./dual.js";
 import type { EncoderData, TrainingData, UserEncoder } from "./encoder.js";
@@ -58,6 +59,8 @@ export function makeEncoder(
     }
     case "dual":
       return new DualEncoder(data, { ...options, ...init }, trainingData);
+    case "bert4rec":
+      return new Bert4RecEncoder(data, { ...options, ...init });
     case "custom": {
       const family = familyOf(options.name, custom);
       const encoder = family.create(data, options.options ?? {}, { generator, trainingData });
