@@ -65,7 +65,7 @@ export function closeTables(tables: ReadonlyMap<string, PreparedTable>): void {
 }
 
 /** Maps a file and finds its columns, touching no more than the metadata and the ends of offsets. */
-async function openTable(
+export async function openTable(
   folder: string,
   { name, rows, bytes }: PreparedFile,
   expected: readonly ExpectedColumn[],
@@ -101,7 +101,7 @@ async function regularFileSize(path: string, missing: string): Promise<number> {
 }
 
 /** The columns of each file, in their order. */
-const schemas = {
+export const schemas = {
   items: (features: readonly Feature[]): ExpectedColumn[] => [
     { name: "id", type: "name" },
     { name: "title", type: "name", nullable: true },

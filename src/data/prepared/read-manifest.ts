@@ -157,7 +157,7 @@ function checkTogether(path: string, { counts, features, files }: Manifest): voi
 }
 
 /** A value of the JSON and where it is. */
-class Place {
+export class Place {
   constructor(
     readonly file: string,
     readonly path: string,
