@@ -45,6 +45,7 @@ const kinds: Record<string, EncoderOptions> = {
     positions: "rotary",
     features: [],
   },
+  bert4rec: { kind: "bert4rec", layers: 1, width: 8, heads: 2, hiddenWidth: 8 },
   sasrec: { kind: "sasrec", layers: 1, width: 8, heads: 1, hiddenWidth: 8 },
 };
 
@@ -344,7 +345,9 @@ test.serial("other tensors under a true hash are a CheckpointError", async (t) =
   const path = join(folder, "model.safetensors");
   const cardPath = join(folder, "encoder.json");
   const card = JSON.parse(await readFile(cardPath, "utf8")) as Card;
-  const tensors = await (await openSafetensors(path)).readAll();
+  const weights = await openSafetensors(path);
+  const tensors = await weights.readAll();
+  await weights.close();
   const [first, ...rest] = [...tensors];
   await saveSafetensors(path, new Map([["other", first![1]], ...rest]));
   for (const tensor of tensors.values()) tensor.dispose();
