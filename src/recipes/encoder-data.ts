@@ -29,7 +29,13 @@ export function encoderDataOf(
   return { features: [item, ...others], length };
 }
 
-function encoderFeature({ name, kind, size, of, longest }: Feature): EncoderFeature {
+export function encoderFeature({
+  name,
+  kind,
+  size,
+  of,
+  longest,
+}: Omit<Feature, "missing">): EncoderFeature {
   return kind === "bag" ? { name, bag: true, size, of, longest } : { name, bag: false, size, of };
 }
 

@@ -5,6 +5,7 @@ import { Place } from "../../data/prepared/read-manifest.js";
 import { DataError } from "../../errors.js";
 import { type EncoderConfig, encoderConfig } from "../../models/encoders/config.js";
 import type { EncoderData } from "../../models/index.js";
+import { encoderFeature } from "../encoder-data.js";
 
 /** Raised when the layout of encoder folders changes. */
 export const encoderFormatVersion = 1;
@@ -53,7 +54,7 @@ export type StoredFile = Omit<PreparedFile, "rows"> & {
 
 /** What an encoder of this card is made for. */
 export const dataOfCard = ({ features, length }: EncoderCard): EncoderData => ({
-  features: features.map(({ name, kind, size, of }) => ({ name, bag: kind === "bag", size, of })),
+  features: features.map(encoderFeature),
   length,
 });
 

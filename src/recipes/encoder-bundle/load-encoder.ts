@@ -12,7 +12,7 @@ import {
 import type { Module } from "../../nn/index.js";
 import { defaultGenerator } from "../../ops/random.js";
 import type { LongCall } from "../../progress.js";
-import { openSafetensors, type SafetensorsFile } from "../../tensor/index.js";
+import { openSafetensors, type SafetensorsFile, type SafetensorsInfo } from "../../tensor/index.js";
 import {
   cardFile,
   dataOfCard,
@@ -137,19 +137,22 @@ async function sizeOf(path: string): Promise<number | undefined> {
 /** Before anything is allocated: options that do not fit the weights would take any amount of memory. */
 function requirePlausible(folder: string, card: EncoderCard, weights: SafetensorsFile): void {
   const path = join(folder, cardFile);
-  const stored = weights.names
-    .map((name) => weights.info(name).shape.reduce((product, size) => product * size, 1))
-    .reduce((sum, size) => sum + size, 0);
-  if (stored !== card.parameters)
+  const tensors = weights.names.map((name) => weights.info(name));
+  const floats = numbersIn(tensors.filter(({ dtype }) => dtype.startsWith("F")));
+  if (floats !== card.parameters)
     throw new CheckpointError(
-      `${path}: "parameters" is ${card.parameters}, ${weightsFile} has ${stored} numbers`,
+      `${path}: "parameters" is ${card.parameters}, ${weightsFile} has ${floats} numbers`,
     );
   const least = leastParameters(card.encoder, dataOfCard(card));
+  const stored = numbersIn(tensors);
   if (least > stored)
     throw new CheckpointError(
       `${path}: an encoder with these options has at least ${least} numbers, ${weightsFile} has ${stored}`,
     );
 }
+
+const numbersIn = (tensors: readonly SafetensorsInfo[]): number =>
+  tensors.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
 
 function makeAgain(
   folder: string,
