@@ -38,7 +38,13 @@ export async function leftovers(
 
 async function isOver(path: string, host: string, pid: number): Promise<boolean> {
   if (host === machine() && !isAlive(pid)) return true;
-  return Date.now() - (await lastTouched(path)) > abandonedMs;
+  try {
+    return Date.now() - (await lastTouched(path)) > abandonedMs;
+  } catch (error) {
+    // Its process is at work in it at this moment.
+    if (isSystemError(error, "ENOENT")) return false;
+    throw error;
+  }
 }
 
 function isAlive(pid: number): boolean {

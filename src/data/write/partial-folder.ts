@@ -8,9 +8,27 @@ import { type Manifest, unlistedFiles } from "../manifest.js";
 import { leftovers, processMark } from "./leftovers.js";
 
 export interface PartialFolderOptions {
-  /** Whether a prepared folder that is there already is replaced. Nothing else ever is. Default: false. */
+  /** Whether a folder of the kind that is there already is replaced. Nothing else ever is. Default: false. */
   overwrite?: boolean | undefined;
+  /** What is made. Default: prepared data. */
+  kind?: FolderKind | undefined;
 }
+
+/** Folders of one sort, which may replace each other. */
+export interface FolderKind {
+  /** In words: `prepared data`. */
+  readonly name: string;
+  /** Tells whether a name in the folder is one of its own; undefined if the folder is none or not whole. */
+  recognise(folder: string): Promise<((name: string) => boolean) | undefined>;
+}
+
+const preparedData: FolderKind = {
+  name: "prepared data",
+  async recognise(folder) {
+    const files = await preparedFiles(folder);
+    return files && ((name) => files.has(name));
+  },
+};
 
 /** A folder in the making, beside the place where it will be. */
 export interface PartialFolder {
@@ -35,18 +53,25 @@ export async function partialFolder(
   out: string,
   options: PartialFolderOptions = {},
 ): Promise<PartialFolder> {
-  const { overwrite = false } = options;
+  const { overwrite = false, kind = preparedData } = options;
   try {
     const target = await realpath(out).catch(() => resolve(out));
-    await clearLeftovers(target);
-    await checkPlace(out, target, overwrite);
-    return await makeFolder(out, target, overwrite);
+    await clearLeftovers(target, kind);
+    await checkPlace(out, { target, overwrite, kind });
+    return await makeFolder(out, { target, overwrite, kind });
   } catch (error) {
     throw fileFault(error, out, "make the folder");
   }
 }
 
-async function makeFolder(out: string, target: string, overwrite: boolean): Promise<PartialFolder> {
+interface Place {
+  readonly target: string;
+  readonly overwrite: boolean;
+  readonly kind: FolderKind;
+}
+
+async function makeFolder(out: string, place: Place): Promise<PartialFolder> {
+  const { target } = place;
   const parent = dirname(target);
   const firstMade = await mkdir(parent, { recursive: true });
   const mark = `${processMark()}-${randomBytes(4).toString("hex")}`;
@@ -65,7 +90,7 @@ async function makeFolder(out: string, target: string, overwrite: boolean): Prom
       try {
         await rm(scratch, { recursive: true });
         await syncPath(data);
-        await putInPlace(out, { data, target, aside, overwrite });
+        await putInPlace(out, { ...place, data, aside });
         settled = true;
         await syncPath(parent);
         await rmdir(root);
@@ -82,18 +107,17 @@ async function makeFolder(out: string, target: string, overwrite: boolean): Prom
   };
 }
 
-interface Places {
+interface Places extends Place {
   readonly data: string;
-  readonly target: string;
   readonly aside: string;
-  readonly overwrite: boolean;
 }
 
 /** Renames the folder to its place. Between the two renames of a replacement the old one is aside, see `leftovers`. */
-async function putInPlace(out: string, { data, target, aside, overwrite }: Places): Promise<void> {
-  const before = await checkPlace(out, target, overwrite);
+async function putInPlace(out: string, places: Places): Promise<void> {
+  const { data, target, aside } = places;
+  const before = await checkPlace(out, places);
   if (before === "empty") await rmdir(target);
-  if (before !== "prepared") return await rename(data, target);
+  if (before !== "replaceable") return await rename(data, target);
   await rename(target, aside);
   try {
     await rename(data, target);
@@ -108,9 +132,8 @@ async function putInPlace(out: string, { data, target, aside, overwrite }: Place
 /** What is in the place; throws unless it may go. */
 async function checkPlace(
   out: string,
-  target: string,
-  overwrite: boolean,
-): Promise<"absent" | "empty" | "prepared"> {
+  { target, overwrite, kind }: Place,
+): Promise<"absent" | "empty" | "replaceable"> {
   const names = await readdir(target).catch((error) => {
     if (isSystemError(error, "ENOENT")) return undefined;
     throw error;
@@ -120,18 +143,18 @@ async function checkPlace(
     throw new DataError(`${out} is a mount point, which cannot be replaced; name a folder in it`);
   }
   if (names.length === 0) return "empty";
-  const files = await preparedFiles(target);
-  if (files === undefined) {
-    throw new DataError(`${out} is not empty and holds no prepared data; nothing was written`);
+  const isOwn = await kind.recognise(target);
+  if (isOwn === undefined) {
+    throw new DataError(`${out} is not empty and holds no ${kind.name}; nothing was written`);
   }
-  const other = names.find((name) => !files.has(name));
+  const other = names.find((name) => !isOwn(name));
   if (other !== undefined) {
     throw new DataError(`${out} also holds ${other}, which would be lost; nothing was written`);
   }
   if (!overwrite) {
-    throw new DataError(`${out} holds prepared data already; overwrite it or name another folder`);
+    throw new DataError(`${out} holds ${kind.name} already; overwrite it or name another folder`);
   }
-  return "prepared";
+  return "replaceable";
 }
 
 /** Names of the files of a prepared folder, by its manifest; undefined if it is none or some are missing. */
@@ -157,11 +180,11 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-async function clearLeftovers(target: string): Promise<void> {
+async function clearLeftovers(target: string, kind: FolderKind): Promise<void> {
   const { partial, replaced } = await leftovers(target);
   for (const path of partial) await rm(path, { recursive: true, force: true });
   for (const path of replaced) {
-    const whole = (await preparedFiles(path)) !== undefined;
+    const whole = (await kind.recognise(path)) !== undefined;
     if (whole && !(await exists(target))) await rename(path, target);
     else await rm(path, { recursive: true, force: true });
   }
