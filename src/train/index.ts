@@ -9,4 +9,5 @@ export {
   type TrainingBatches,
 } from "./fit.js";
 export type { MetricRecord } from "./metric-record.js";
+export * from "./run/index.js";
 export type { ValidationOptions } from "./validate.js";

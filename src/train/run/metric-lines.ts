@@ -2,8 +2,9 @@ import { createReadStream } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { fileFault } from "../../data/files/file-fault.js";
 import { CheckpointError, UsageError } from "../../errors.js";
+import type { MetricRecord } from "../metric-record.js";
 import { isObject, numberOf, toJson } from "./json.js";
-import type { LoggedRecord, MetricRecord, MetricSplit } from "./metric-record.js";
+import type { LoggedRecord, MetricSplit } from "./metric-record.js";
 
 const splits: readonly unknown[] = ["train", "validation", "test"] satisfies MetricSplit[];
 const newline = 0x0a;

@@ -1,17 +1,8 @@
-export type MetricSplit = "train" | "validation" | "test";
+import type { MetricRecord } from "../metric-record.js";
 
-/** Numbers measured at a step of training. */
-export interface MetricRecord {
-  /** Optimizer steps done, from 1; 0 before the first. */
-  readonly step: number;
-  /** Passes over the training windows done by then, with fractions. */
-  readonly epoch: number;
-  readonly split: MetricSplit;
-  /** By name: `loss`, `loss/genre`, `ndcg@10`. NaN and infinities are allowed. */
-  readonly values: Readonly<Record<string, number>>;
-}
+export type MetricSplit = MetricRecord["split"];
 
-/** A record as a run folder keeps it. */
+/** A record as a run folder keeps it. NaN and infinities are kept too. */
 export interface LoggedRecord extends MetricRecord {
   /** Seconds that the run had been going, without the time between a stop and a resume. */
   readonly seconds: number;

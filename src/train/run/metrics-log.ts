@@ -1,9 +1,10 @@
 import { readdir, truncate } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { MetricRecord } from "../metric-record.js";
 import { AppendFile } from "./append-file.js";
 import { replaceFile } from "./json.js";
 import { checkRecord, metricLine, readMetricLines } from "./metric-lines.js";
-import type { LoggedRecord, MetricRecord } from "./metric-record.js";
+import type { LoggedRecord, MetricSplit } from "./metric-record.js";
 import { eventFileName, restartRecord, scalarsRecord, versionRecord } from "./tensorboard.js";
 
 const newline = Buffer.from("\n");
@@ -16,7 +17,8 @@ export class MetricsLog {
   /** For TensorBoard; each start of a run has one of its own, made with its first record. */
   #events: AppendFile | undefined;
   #eventsName: string;
-  #restartAt: number | undefined;
+  /** The step that was resumed from, and what of it is there. */
+  #resumed: { readonly step: number; readonly splits: ReadonlySet<MetricSplit> } | undefined;
   /** `seconds` of the last record that was there. */
   #secondsBefore: number;
   #since = performance.now();
@@ -54,6 +56,8 @@ export class MetricsLog {
 
   log(record: MetricRecord): void {
     checkRecord(record);
+    // A validation may have been logged, but not yet noted in the checkpoint, when the run was killed.
+    if (record.step === this.#resumed?.step && this.#resumed.splits.has(record.split)) return;
     const logged: LoggedRecord = { ...record, seconds: Math.round(this.seconds * 1000) / 1000 };
     const wallTime = Date.now() / 1000;
     this.#lines.append(metricLine(logged));
@@ -68,14 +72,19 @@ export class MetricsLog {
     await Promise.all(flushed);
   }
 
-  /** Forgets the records of steps after `step`: those of a run that was killed after its last checkpoint. */
+  /**
+   * Forgets the records of steps after `step`: those of a run that was killed after its last checkpoint. A record of `step`
+   * itself that is there is not kept a second time.
+   */
   async truncate(step: number): Promise<void> {
     await this.close();
     let end = 0;
     let seconds = 0;
+    const splits = new Set<MetricSplit>();
     await replaceFile(this.#path, async (append) => {
       for await (const { record, bytes } of readMetricLines(this.#path)) {
         if (record.step > step) continue;
+        if (record.step === step) splits.add(record.split);
         seconds = record.seconds;
         end += bytes.length + newline.length;
         await append(Buffer.concat([bytes, newline]));
@@ -84,7 +93,7 @@ export class MetricsLog {
     this.#lines = new AppendFile(this.#path, end);
     this.#secondsBefore = seconds;
     this.#since = performance.now();
-    this.#restartAt = step + 1;
+    this.#resumed = { step, splits };
     const there = await readdir(dirname(this.#path));
     this.#eventsName = eventFileName(there, Date.now() / 1000);
   }
@@ -100,7 +109,9 @@ export class MetricsLog {
   #beginEvents(wallTime: number): AppendFile {
     const file = new AppendFile(join(dirname(this.#path), this.#eventsName));
     file.append(versionRecord(wallTime));
-    if (this.#restartAt !== undefined) file.append(restartRecord(this.#restartAt, wallTime));
+    if (this.#resumed !== undefined) {
+      file.append(restartRecord(this.#resumed.step + 1, wallTime));
+    }
     return file;
   }
 }

@@ -4,12 +4,12 @@ import { stripVTControlCharacters } from "node:util";
 import { fileFault, isSystemError } from "../../data/files/file-fault.js";
 import { type FolderKind, partialFolder } from "../../data/write/partial-folder.js";
 import { UsageError } from "../../errors.js";
+import type { MetricRecord } from "../metric-record.js";
 import { AppendFile } from "./append-file.js";
 import { commandLine } from "./command-line.js";
 import { describeEnvironment, type RunFacts } from "./environment.js";
 import { FolderLock, holderOf, lockName } from "./folder-lock.js";
 import { replaceFile, replaceJson, toJson } from "./json.js";
-import type { MetricRecord } from "./metric-record.js";
 import { MetricsLog } from "./metrics-log.js";
 import {
   isDraft,

@@ -2,7 +2,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ExecutionContext } from "ava";
-import type { CreateRunOptions, MetricRecord } from "../../../src/train/run/index.js";
+import type { MetricRecord } from "../../../src/train/metric-record.js";
+import type { CreateRunOptions } from "../../../src/train/run/index.js";
 
 /** A folder that goes when the test ends. */
 export async function temporary(t: ExecutionContext): Promise<string> {
