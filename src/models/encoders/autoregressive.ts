@@ -1,54 +1,55 @@
 import type { Batch } from "../../data/index.js";
+import { UsageError } from "../../errors.js";
 import {
   Dropout,
   Embedding,
-  type InitOptions,
   LayerNorm,
   Module,
   RotaryEmbedding,
   type SequenceOptions,
   TransformerBlock,
 } from "../../nn/index.js";
-import { add, embedding, type Precision, reshape, slice } from "../../ops/index.js";
+import { add, embedding, noGrad, slice } from "../../ops/index.js";
+import { tidy } from "../../tensor/memory.js";
 import { type Tensor, tensor } from "../../tensor/tensor.js";
+import { type AutoregressiveOptions, requireOptions } from "./autoregressive-options.js";
+import { requireWhole } from "./checks.js";
 import type {
   EncoderData,
   EncoderFeature,
   EncoderLoss,
   ItemTable,
+  TrainingData,
   UserEncoder,
 } from "./encoder.js";
-import { EventEmbedding } from "./event-embedding.js";
+import { EventCache, requireCounts } from "./event-cache.js";
+import { EventEmbedding, type EventInputs } from "./event-embedding.js";
 import { FeatureHeads } from "./feature-heads.js";
+import { NegativeSampler } from "./negative-sampler.js";
+import { countsOf, inputsOf, lastOf, placesOf } from "./positions.js";
 
-export interface AutoregressiveOptions extends Pick<InitOptions, "generator"> {
-  /** Default: 6. */
-  layers?: number | undefined;
-  /** Of a user embedding. Default: 128. */
-  width?: number | undefined;
-  /** Default: 8. */
-  heads?: number | undefined;
-  /** Width inside the MLPs. Default: four times the width. */
-  hiddenWidth?: number | undefined;
-  /** `learned`: an embedding for each position. `rotary`: queries and keys are turned. Default: `learned`. */
-  positions?: "learned" | "rotary" | undefined;
-  /** Of embeddings, attention and branches, while training. Default: 0.1. */
-  dropout?: number | undefined;
-  /** Widths of the features' own embeddings, by name. Default: `width` for the item, 16 for the others. */
-  featureWidths?: Readonly<Record<string, number>> | undefined;
-  /** Weights of the features' losses, by name. Default: 1 each. */
-  lossWeights?: Readonly<Record<string, number>> | undefined;
-  /** Share of the item's probability that is spread over all items. Default: 0. */
-  labelSmoothing?: number | undefined;
-  /** Of the products. Default: `float32`. */
-  precision?: Precision | undefined;
+export { inputsOf, lastOf } from "./positions.js";
+
+/** New events of the users of a cache: those of user 0 in order of time, then those of user 1, and so on. */
+export interface NewEvents extends EventInputs {
+  /** How many of each user: `[users]` */
+  readonly counts: readonly number[];
+}
+
+/** What becomes of new events. */
+export interface Appended {
+  /** Of each new event: `[events, width]` */
+  readonly embeddings: Tensor;
+  /** Of each user, with or without new events, as {@link UserEncoder.query}: `[users, itemWidth]` */
+  readonly query: Tensor;
 }
 
 /**
  * The paper's user encoder with early fusion: events embedded feature by feature and projected to one width, a causal
  * transformer, and from each position a prediction of every feature of the next event.
  *
- * On the item alone, with its embedding as wide as the model, it is SASRec trained with cross-entropy.
+ * On the item alone, with its embedding as wide as the model, it is SASRec trained with cross-entropy: nothing is
+ * projected on the way in or out. (SASRec as published has MLPs as wide as the model, with ReLU.)
  *
  * @see Ning et al., "User-LLM", arXiv:2402.13598, section 3.1 and appendix A
  * @see Kang and McAuley, "Self-attentive sequential recommendation", arXiv:1808.09781
@@ -64,42 +65,60 @@ export class AutoregressiveEncoder extends Module implements UserEncoder {
   readonly blocks: readonly TransformerBlock[];
   readonly norm: LayerNorm;
   readonly heads: FeatureHeads;
+  readonly sampler: NegativeSampler | undefined;
+  readonly #options: AutoregressiveOptions;
 
-  constructor({ features, length }: EncoderData, options: AutoregressiveOptions = {}) {
+  /**
+   * @param training for a sampled softmax; an encoder that is not trained does without
+   * @throws UsageError when an option is out of its range, names no feature, or does not go with another
+   */
+  constructor(
+    { features, length }: EncoderData,
+    options: AutoregressiveOptions = {},
+    training?: TrainingData,
+  ) {
     super();
-    const { layers = 6, width = 128, heads = 8, hiddenWidth = 4 * width } = options;
-    const { positions = "learned", dropout = 0.1, precision, generator } = options;
-    const init = generator ? { generator } : {};
+    requireOptions(options, length);
+    const { layers = 6, width = 128, heads = 8, hiddenWidth = 4 * width, precision } = options;
+    const { positions = "learned", dropout = 0.1, sampledSoftmax, generator, dtype } = options;
+    const init = { ...(generator && { generator }), ...(dtype && { dtype }) };
+    const { featureWidths, lossWeights, labelSmoothing } = options;
+    this.#options = options;
     this.features = features;
     this.width = width;
-    this.events = new EventEmbedding(features, width, options);
+    this.events = new EventEmbedding(features, width, { featureWidths, precision, ...init });
     this.positions = positions === "learned" ? new Embedding(length, width, init) : undefined;
-    this.rotary = positions === "rotary" ? new RotaryEmbedding(width / heads) : undefined;
+    this.rotary =
+      positions === "rotary" ? new RotaryEmbedding(width / heads, { dtype }) : undefined;
     this.dropout = new Dropout(dropout, generator);
+    const block = { heads, hiddenWidth, dropout, precision, rotary: this.rotary, ...init };
     this.blocks = Array.from(
       { length: layers },
-      () =>
-        new TransformerBlock(width, {
-          ...{ heads, hiddenWidth, dropout, precision, causal: true, rotary: this.rotary },
-          ...init,
-        }),
+      () => new TransformerBlock(width, { ...block, causal: true }),
     );
-    this.norm = new LayerNorm(width);
-    this.heads = new FeatureHeads(this.events, options);
+    this.norm = new LayerNorm(width, init);
+    this.heads = new FeatureHeads(this.events, { lossWeights, labelSmoothing, precision, ...init });
+    this.sampler =
+      sampledSoftmax && training
+        ? new NegativeSampler(training.itemTargets, { ...sampledSoftmax, generator })
+        : undefined;
   }
 
   embed(batch: Batch): Tensor {
     const { lengths, offsets, layout } = batch;
-    let x = this.events.forward(batch);
-    if (this.positions) x = add(x, this.#positions(this.positions, batch));
-    x = this.dropout.forward(x);
     const sequence: SequenceOptions = layout === "padded" ? { lengths } : { offsets };
-    for (const block of this.blocks) x = block.forward(x, sequence);
-    return this.norm.forward(x);
+    return this.#transform(this.#placed(batch), () => sequence);
   }
 
   loss(batch: Batch): EncoderLoss {
-    return this.heads.loss(this.embed(batch), this.events, batch.targets, inputsOf(batch));
+    const positions = inputsOf(batch);
+    return this.heads.loss(
+      this.embed(batch),
+      this.events,
+      batch.targets,
+      positions,
+      this.#negatives(),
+    );
   }
 
   query(batch: Batch): Tensor {
@@ -110,26 +129,93 @@ export class AutoregressiveEncoder extends Module implements UserEncoder {
     return this.heads.values(this.events, "item");
   }
 
-  #positions({ weight }: Embedding, { layout, inputs, extents }: Batch): Tensor {
-    if (layout === "padded") return slice(weight.value, 0, 0, inputs.item!.shape[1]!);
-    const places = new Int32Array(extents.at(-1)!);
-    for (let i = 0; i + 1 < extents.length; i++)
-      for (let at = extents[i]!; at < extents[i + 1]!; at++) places[at] = at - extents[i]!;
-    return embedding(weight.value, tensor(places));
+  /**
+   * Makes room for what {@link append} computes of `users`, who have no events yet.
+   *
+   * @param capacity events of a user that there is room for at first; it doubles when they do not suffice. Default: 64
+   */
+  cache(users: number, { capacity }: { capacity?: number | undefined } = {}): EventCache {
+    requireWhole("AutoregressiveEncoder.cache: users", users, 0);
+    const { heads = 8, dtype = "float32" } = this.#options;
+    return new EventCache({
+      ...{ users, width: this.width, layers: this.blocks.length, capacity, dtype },
+      ...{ kvHeads: heads, headWidth: this.width / heads },
+      ...(this.positions && { maxLength: this.positions.count }),
+    });
   }
-}
 
-/** How many inputs the windows of a batch have together. */
-export function inputsOf({ layout, extents }: Batch): number {
-  return layout === "ragged" ? extents.at(-1)! : extents.reduce((sum, length) => sum + length, 0);
-}
+  /**
+   * Embeds new events of the users of a cache, which takes them in. The result is what {@link embed} gives for the
+   * whole histories; the cost is that of the new events.
+   *
+   * With learned positions a user has at most `length` events: begin another cache with the last ones. With rotary
+   * positions there is no limit, but a history longer than those in training is something the encoder has never seen.
+   *
+   * Call `eval()` first, as for `embed`: dropout would stay in the cache. No gradient.
+   *
+   * @throws UsageError when there would be more events than positions, or the counts do not fit; the cache is as before
+   */
+  append(events: NewEvents, cache: EventCache): Appended {
+    const { counts } = events;
+    const { lengths } = cache;
+    requireCounts("AutoregressiveEncoder.append", counts, cache.users, events.inputs.item!.size);
+    const most = this.positions?.count ?? Infinity;
+    const over = counts.findIndex((count, user) => lengths[user]! + count > most);
+    if (over >= 0)
+      throw new UsageError(
+        `AutoregressiveEncoder.append: user ${over} would have ${lengths[over]! + counts[over]!} events, but there are ${most} learned positions; begin another cache with the last events`,
+      );
+    return tidy(() =>
+      noGrad(() => {
+        const x = this.#add(this.events.forward(events), placesOf(counts, lengths));
+        const embeddings = this.#transform(x, (layer) => ({
+          cached: { cache: cache.keys, layer, counts },
+        }));
+        cache.advance(embeddings, counts);
+        return { embeddings, query: this.heads.project(cache.last, "item") };
+      }),
+    );
+  }
 
-/** `x [size, length, width]` or `[positions, width]` at the last input of each window: `[size, width]`. */
-export function lastOf(x: Tensor, { layout, extents, size }: Batch): Tensor {
-  const width = x.shape.at(-1)!;
-  const length = layout === "padded" ? x.shape[1]! : 0;
-  const rows = Int32Array.from({ length: size }, (_, i) =>
-    layout === "padded" ? i * length + Math.max(0, extents[i]! - 1) : extents[i + 1]! - 1,
-  );
-  return embedding(reshape(x, [x.size / width, width]), tensor(rows));
+  /** The events of a batch, with their positions. */
+  #placed(batch: Batch): Tensor {
+    const { layout, inputs, extents } = batch;
+    const events = this.events.forward(batch);
+    if (!this.positions) return events;
+    const counts = layout === "ragged" ? countsOf(extents) : [inputs.item!.shape[1]!];
+    const longest = counts.reduce((most, count) => Math.max(most, count), 0);
+    if (longest > this.positions.count)
+      throw new UsageError(
+        `AutoregressiveEncoder: a window of ${longest} inputs is longer than the ${this.positions.count} learned positions`,
+      );
+    return layout === "ragged"
+      ? this.#add(events, placesOf(counts))
+      : add(events, slice(this.positions.weight.value, 0, 0, longest));
+  }
+
+  /** Adds the embeddings of positions to events that follow each other. */
+  #add(events: Tensor, places: Int32Array): Tensor {
+    return this.positions
+      ? add(events, embedding(this.positions.weight.value, tensor(places)))
+      : events;
+  }
+
+  #transform(
+    events: Tensor,
+    sequence: (layer: number) => Parameters<TransformerBlock["forward"]>[1],
+  ): Tensor {
+    let x = this.dropout.forward(events);
+    for (const [layer, block] of this.blocks.entries()) x = block.forward(x, sequence(layer));
+    return this.norm.forward(x);
+  }
+
+  #negatives() {
+    const { sampledSoftmax } = this.#options;
+    if (!sampledSoftmax || !this.training) return undefined;
+    if (!this.sampler)
+      throw new UsageError(
+        "AutoregressiveEncoder: sampledSoftmax needs the training data in the constructor, to draw items from",
+      );
+    return { sampler: this.sampler, count: sampledSoftmax.negatives };
+  }
 }

@@ -42,6 +42,17 @@ const autoregressive = {
     .lt(1)
     .default(0)
     .describe("Share of the item's probability that is spread over all items."),
+  sampledSoftmax: z
+    .strictObject({
+      negatives: whole(1).describe("Items drawn for a batch and shared by its positions."),
+      exponent: z
+        .number()
+        .min(0)
+        .default(1)
+        .describe("Items are drawn by popularity to this power; 0: all alike."),
+    })
+    .optional()
+    .describe("Training compares an item with some that are drawn; else with all items."),
 };
 
 const bert4rec = {

@@ -1,4 +1,5 @@
-export { AutoregressiveEncoder, type AutoregressiveOptions } from "./autoregressive.js";
+export { type Appended, AutoregressiveEncoder, type NewEvents } from "./autoregressive.js";
+export type { AutoregressiveOptions, SampledSoftmaxOptions } from "./autoregressive-options.js";
 export { Bert4RecEncoder, type Bert4RecOptions } from "./bert4rec.js";
 export type { ClozeOptions } from "./cloze.js";
 export type { EncoderConfig, EncoderOptions } from "./config.js";
@@ -12,8 +13,9 @@ export type {
   TrainingData,
   UserEncoder,
 } from "./encoder.js";
-export { EventEmbedding, type EventEmbeddingOptions } from "./event-embedding.js";
-export { FeatureHeads, type FeatureHeadsOptions } from "./feature-heads.js";
+export { EventCache, type EventCacheOptions } from "./event-cache.js";
+export { EventEmbedding, type EventEmbeddingOptions, type EventInputs } from "./event-embedding.js";
+export { FeatureHeads, type FeatureHeadsOptions, type Negatives } from "./feature-heads.js";
 export {
   type EncoderFamily,
   type EncoderSurroundings,
@@ -21,3 +23,9 @@ export {
   type MakeEncoderOptions,
   makeEncoder,
 } from "./make-encoder.js";
+export {
+  type DrawnItems,
+  NegativeSampler,
+  type NegativeSamplerOptions,
+} from "./negative-sampler.js";
+export { sampledCrossEntropy } from "./sampled-cross-entropy.js";
