@@ -28,8 +28,6 @@ import { FeatureHeads } from "./feature-heads.js";
 import { NegativeSampler } from "./negative-sampler.js";
 import { countsOf, inputsOf, lastOf, placesOf } from "./positions.js";
 
-export { inputsOf, lastOf } from "./positions.js";
-
 /** New events of the users of a cache: those of user 0 in order of time, then those of user 1, and so on. */
 export interface NewEvents extends EventInputs {
   /** How many of each user: `[users]` */

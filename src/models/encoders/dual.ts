@@ -4,7 +4,6 @@ import { Module } from "../../nn/index.js";
 import { arange, concat, multiply, reshape, rmsNorm } from "../../ops/index.js";
 import { keep, tidy } from "../../tensor/memory.js";
 import { type Tensor, tensor } from "../../tensor/tensor.js";
-import { lastOf } from "./autoregressive.js";
 import { type DualOptions, type DualSettings, resolveDualOptions } from "./dual-options.js";
 import type {
   EncoderData,
@@ -17,6 +16,7 @@ import type {
 import { labelShares } from "./label-shares.js";
 import { fullSoftmax, inBatchSoftmax, known } from "./label-softmax.js";
 import { LabelTower } from "./label-tower.js";
+import { lastOf } from "./positions.js";
 import { UserTower } from "./user-tower.js";
 
 /** Labels embedded at a time where all are: bounds the memory inside the label tower. */

@@ -22,7 +22,8 @@ export type EventInputs = Pick<Batch, "inputs"> & Partial<Pick<Batch, "bags">>;
  * An event as one vector: each feature embedded in a table of its own, side by side, projected to `width`. A feature that
  * stands alone and is as wide as the model is not projected.
  *
- * A missing value has an embedding of its own; an empty bag is zeros.
+ * A missing value has an embedding of its own; an empty bag is zeros. Columns of the projection: the features with one
+ * value in their order, then the bags in theirs.
  */
 export class EventEmbedding extends Module {
   /** By feature: a row for each value; where a value may be missing, one for that; then the extra ones. */

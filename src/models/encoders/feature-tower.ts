@@ -13,8 +13,8 @@ import {
 } from "../../nn/index.js";
 import { add, embedding, embeddingBag, reshape } from "../../ops/index.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import { lastOf } from "./autoregressive.js";
 import type { EncoderFeature } from "./encoder.js";
+import { lastOf } from "./positions.js";
 
 export interface FeatureTowerOptions extends Pick<LinearLayerOptions, "generator" | "precision"> {
   /** Of the feature's embeddings and its transformer. */

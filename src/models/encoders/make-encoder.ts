@@ -11,7 +11,7 @@ import type { EncoderData, TrainingData, UserEncoder } from "./encoder.js";
 export interface EncoderSurroundings {
   /** Absent when a saved encoder is made again. */
   readonly trainingData?: TrainingData | undefined;
-  /** Of initial values and dropout. Default: the one that `seed()` sets. */
+  /** Of initial values, dropout and drawn items. Default: the one that `seed()` sets. */
   readonly generator?: Generator | undefined;
 }
 
@@ -52,10 +52,14 @@ export function makeEncoder(
   switch (options.kind) {
     case undefined:
     case "autoregressive":
-      return new AutoregressiveEncoder(data, { ...options, ...init });
+      return new AutoregressiveEncoder(data, { ...options, ...init }, trainingData);
     case "sasrec": {
       const features = data.features.filter(({ name }) => name === "item");
-      return new AutoregressiveEncoder({ ...data, features }, { ...options, ...init });
+      return new AutoregressiveEncoder(
+        { ...data, features },
+        { ...options, ...init },
+        trainingData,
+      );
     }
     case "dual":
       return new DualEncoder(data, { ...options, ...init }, trainingData);
