@@ -9,5 +9,6 @@ export {
   type TrainingBatches,
 } from "./fit.js";
 export type { MetricRecord } from "./metric-record.js";
+export { type PlannedPart, type PlanOptions, planTraining, type TrainingPlan } from "./plan.js";
 export * from "./run/index.js";
 export type { ValidationOptions } from "./validate.js";
