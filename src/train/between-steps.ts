@@ -1,8 +1,8 @@
 import { saveCheckpoint, updateCheckpoint } from "./checkpoint/save-checkpoint.js";
+import { lastCheckpoint, type Run, stateOf } from "./current-run.js";
 import { exhausted, judged } from "./early-stopping.js";
 import type { FitOptions, FitResult, TrainingBatch } from "./fit.js";
 import { epochAt, type Lane } from "./lane.js";
-import { lastCheckpoint, type Run, stateOf } from "./run.js";
 import { requireSound } from "./soundness.js";
 import { validate } from "./validate.js";
 

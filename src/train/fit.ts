@@ -5,12 +5,12 @@ import type { Generator } from "../ops/index.js";
 import type { Optimizer } from "../optim/index.js";
 import type { ProgressListener } from "../progress.js";
 import { betweenSteps } from "./between-steps.js";
+import { beginRun, resultOf } from "./current-run.js";
 import { Lane } from "./lane.js";
 import type { MetricRecord } from "./metric-record.js";
 import { requireOptions } from "./options.js";
 import { generatorsOf } from "./randomness.js";
 import { resume } from "./resume.js";
-import { beginRun, resultOf } from "./run.js";
 import { rememberModes } from "./training-modes.js";
 import type { ValidationOptions } from "./validate.js";
 
@@ -66,6 +66,7 @@ export interface ResumePoint {
 
 /** What {@link fit} is told. */
 export interface FitOptions<B extends TrainingBatch = TrainingBatch> {
+  /** Trained in the modes that its parts are in; a model in evaluation mode is put into training mode as a whole. */
   model: TrainableModel<B>;
   /** Of the model's trainable parameters. */
   optimizer: Optimizer;
@@ -136,7 +137,7 @@ export async function fit<B extends TrainingBatch>(options: FitOptions<B>): Prom
   const run = beginRun(options, generators, resumed);
   const putBack = rememberModes(options.model);
   const lane = new Lane(options, run);
-  options.model.train();
+  if (!options.model.training) options.model.train();
   try {
     for (;;) {
       const reason = await betweenSteps(options, run, lane);

@@ -1,8 +1,8 @@
 import { UsageError } from "../errors.js";
 import { Pacer } from "../tensor/index.js";
+import { advance, lastCheckpoint, type Run } from "./current-run.js";
 import type { FitOptions, TrainingBatch } from "./fit.js";
 import { emptyMeter, metered, metricsOf } from "./meter.js";
-import { advance, lastCheckpoint, type Run } from "./run.js";
 import { requireFinite } from "./soundness.js";
 import { type EnqueuedStep, type StepParts, trainStep } from "./train-step.js";
 import { TrainingProgress } from "./training-progress.js";

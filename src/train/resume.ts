@@ -8,6 +8,7 @@ import {
   clearUnfinished,
   listCheckpoints,
   point,
+  prune,
   removeCheckpoints,
 } from "./checkpoint/checkpoint-folder.js";
 import { checkpointFault } from "./checkpoint/files.js";
@@ -43,7 +44,7 @@ export async function resume<B extends TrainingBatch>(
   const found = await findCheckpoint(folder, from, fallback);
   if (found !== undefined) await load(found, options, checkpoints, generators);
   try {
-    if (found !== undefined) await makeLatest(folder, found.state);
+    if (found !== undefined) await makeLatest(checkpoints, found.state);
     await clearUnfinished(folder);
   } catch (error) {
     throw checkpointFault(error, folder, "resume");
@@ -90,7 +91,10 @@ async function load<B extends TrainingBatch>(
 }
 
 /** The folder as it was when the checkpoint had just been saved. */
-async function makeLatest(folder: string, { step, earlyStopping }: RunState): Promise<void> {
+async function makeLatest(
+  { folder, keep = 2 }: CheckpointOptions,
+  { step, earlyStopping }: RunState,
+): Promise<void> {
   const steps = await listCheckpoints(folder);
   const { best } = earlyStopping;
   await point(folder, "latest", step);
@@ -100,5 +104,6 @@ async function makeLatest(folder: string, { step, earlyStopping }: RunState): Pr
     folder,
     steps.filter((other) => other > step),
   );
+  await prune(folder, keep, best?.step);
   await syncPath(folder);
 }

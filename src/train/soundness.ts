@@ -40,7 +40,7 @@ export async function requireSound(
     for (const dtype of ["float32", "float64"] as const) {
       const norm = await normOf(tensors.filter((tensor) => tensor.dtype === dtype));
       if (!Number.isFinite(norm))
-        throw diverged(`step ${step}: the ${subject} has norm ${norm}`, kept);
+        throw diverged(`step ${step}: the norm of the ${subject} is ${norm}`, kept);
     }
 }
 

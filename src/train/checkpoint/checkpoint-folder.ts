@@ -60,6 +60,15 @@ export async function removeCheckpoints(folder: string, steps: readonly number[]
   if (steps.length > 0) await syncPath(folder);
 }
 
+/** Removes all but the newest `keep` checkpoints, and the best. */
+export async function prune(folder: string, keep: number, best: number | undefined): Promise<void> {
+  const old = (await listCheckpoints(folder)).slice(0, -keep);
+  await removeCheckpoints(
+    folder,
+    old.filter((step) => step !== best),
+  );
+}
+
 /** Removes what a process left that ended while it saved. */
 export async function clearUnfinished(folder: string): Promise<void> {
   for (const name of await namesIn(folder)) {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { syncPath } from "../../data/files/sync-path.js";
 import type { Optimizer } from "../../optim/index.js";
 import { saveSafetensors } from "../../tensor/index.js";
-import { checkpointName, listCheckpoints, point, removeCheckpoints } from "./checkpoint-folder.js";
+import { checkpointName, point, prune } from "./checkpoint-folder.js";
 import { checkpointFault, listFiles, type StoredFile, syncTree, writeNew } from "./files.js";
 import {
   parseState,
@@ -43,11 +43,7 @@ export async function saveCheckpoint(
     await writeFolder(path, content);
     await point(folder, "latest", step);
     if (earlyStopping.best?.step === step) await point(folder, "best", step);
-    const old = (await listCheckpoints(folder)).slice(0, -keep);
-    await removeCheckpoints(
-      folder,
-      old.filter((other) => other !== earlyStopping.best?.step),
-    );
+    await prune(folder, keep, earlyStopping.best?.step);
   } catch (error) {
     throw checkpointFault(error, path, "save the checkpoint");
   }
