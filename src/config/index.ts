@@ -1,4 +1,4 @@
-export { type ConfigObject, type ConfigPath } from "./keys.js";
+export { type ConfigObject, type ConfigPath, nest, valueAt } from "./keys.js";
 export { environmentLayers, type Layer, layer, setLayer } from "./layer.js";
 export { checkConfig, type Problem, type Resolution, resolveConfig } from "./resolve.js";
 export {

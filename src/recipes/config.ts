@@ -4,6 +4,7 @@ import { dataConfig } from "../data/config.js";
 import { evaluationConfig } from "../evaluate/config.js";
 import { encoderConfig } from "../models/encoders/config.js";
 import { trainingConfig } from "../train/config.js";
+import { sweepConfig } from "./sweep-config.js";
 
 export const configSchema = z
   .strictObject({
@@ -22,6 +23,7 @@ export const configSchema = z
     encoder: encoderConfig.prefault({}).describe("The model of users that stage 1 trains."),
     pretrain: trainingConfig.prefault({}).describe("How the encoder is trained."),
     evaluate: evaluationConfig.prefault({}).describe("How rankings are measured."),
+    sweep: sweepConfig.optional().describe("Options to search for, and how."),
   })
   .meta({
     title: "Configuration of user-llm",
