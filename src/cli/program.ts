@@ -6,6 +6,7 @@ import { addBuildCommand } from "./build.js";
 import { addConfigCommand } from "./config.js";
 import { addDataCommand } from "./data.js";
 import { addDoctorCommand } from "./doctor.js";
+import { addEmbedCommand } from "./embed.js";
 import { exitCodes } from "./exit-code.js";
 import { addCommonOptions, examples } from "./help.js";
 import type { Host } from "./host.js";
@@ -45,6 +46,7 @@ export async function main(
 /** What the commands need is loaded by their actions, so that `--help` is quick and works without the addon. */
 export function addAllCommands(program: CommandUnknownOpts, cli: Cli): void {
   addDataCommand(program, cli);
+  addEmbedCommand(program, cli);
   addConfigCommand(program, cli);
   addDoctorCommand(program, cli);
   addBuildCommand(program, cli);

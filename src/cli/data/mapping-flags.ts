@@ -75,8 +75,15 @@ export function given(object: ConfigObject): ConfigObject | undefined {
   return members.length === 0 ? undefined : Object.fromEntries(members);
 }
 
-/** Adds the flags to a command, with no effect on the type of its options: read them as `MappingFlags`. */
-export function addMappingFlags(command: CommandUnknownOpts): void {
+/**
+ * Adds the flags to a command, with no effect on the type of its options: read them as `MappingFlags`.
+ *
+ * @param names of flags, where the command needs `--format` for something else
+ */
+export function addMappingFlags(
+  command: CommandUnknownOpts,
+  { format = "--format" }: { format?: string } = {},
+): void {
   command
     .optionsGroup("Columns of your own table:")
     .option("--user <column>", 'the user\'s id (default: "user")')
@@ -85,7 +92,7 @@ export function addMappingFlags(command: CommandUnknownOpts): void {
     .option("--time-unit <unit>", "seconds, milliseconds, microseconds, nanoseconds or iso")
     .option("--position <column>", "place in the user's history, where there is no time")
     .option("--feature <name=kind[:column]>", "a feature of events; may be repeated", parseFeature)
-    .option("--format <format>", "csv, tsv, jsonl, parquet or arrow (default: told from the file)")
+    .option(`${format} <format>`, "csv, tsv, jsonl, parquet or arrow (default: told from the file)")
     .option("--separator <text>", "between the fields of delimited text")
     .option("--no-header", "the columns have no names, only places from 0")
     .option("--items <file>", "a table of the items")
