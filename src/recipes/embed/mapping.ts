@@ -57,7 +57,7 @@ function hasFeature(data: PreparedData, { name, kind, of }: CardFeature): boolea
   const isBag = kind === "bag";
   if (found.of === of && (found.kind === "bag") === isBag && found.kind !== "text") return true;
   throw new DataError(
-    `${data.folder}: "${name}" is a ${found.kind} of ${found.of}s, the encoder reads a ${kind} of ${of}s`,
+    `${data.folder}: "${name}" is ${found.kind} of ${found.of}s there, ${kind} of ${of}s to the encoder`,
   );
 }
 
