@@ -1,3 +1,11 @@
+export { type CoOccurrenceOptions, coOccurrence } from "./co-occurrence.js";
+export {
+  type ComparePairedOptions,
+  comparePaired,
+  type RankingComparison,
+} from "./compare-paired.js";
+export { describeComparison } from "./describe-comparison.js";
+export { describeRanking } from "./describe-ranking.js";
 export { type EncoderRanker, type EncoderRankerOptions, encoderRanker } from "./encoder-ranker.js";
 export { type EvaluateRankingOptions, evaluateRanking } from "./evaluate-ranking.js";
 export { type MetricName, worthOf } from "./metrics.js";
