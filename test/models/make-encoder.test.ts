@@ -3,6 +3,7 @@ import { Embedding, Generator, Module, memory, rand, UsageError } from "../../sr
 import {
   AutoregressiveEncoder,
   Bert4RecEncoder,
+  DualEncoder,
   type EncoderData,
   type EncoderFamily,
   type EncoderOptions,
@@ -92,6 +93,25 @@ const mine: EncoderFamily = {
   name: "mine",
   create: ({ features }, options) => new Mine(features, options),
 };
+
+test.serial("dual: the options are its class's, and the training data reaches it", (t) => {
+  const trainingData = {
+    itemTargets: new Float64Array(7),
+    itemValues: { genres: { offsets: new Int32Array(6), values: new Int32Array(0) } },
+  };
+  const labelled = {
+    ...data,
+    features: data.features.map((feature) => ({ ...feature, longest: 2 })),
+  };
+  const options: EncoderOptions = { kind: "dual", layers: 1, width: 8, heads: 2, outputs: 3 };
+  using made = makeEncoder(options, labelled);
+  t.true(made instanceof DualEncoder);
+  t.is(made.embeddingsPerUser, 3);
+  t.throws(() => makeEncoder(options, labelled, { trainingData }), {
+    instanceOf: UsageError,
+    message: /values of genres for 5 items, not for 7/,
+  });
+});
 
 test.serial("a custom encoder is made by its family, with its options as they are", (t) => {
   using made = makeEncoder({ kind: "custom", name: "mine", options: { depth: 2 } }, data, {

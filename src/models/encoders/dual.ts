@@ -13,6 +13,7 @@ import type {
   TrainingData,
   UserEncoder,
 } from "./encoder.js";
+import { itemValuesOf } from "./item-values.js";
 import { labelShares } from "./label-shares.js";
 import { fullSoftmax, inBatchSoftmax, known } from "./label-softmax.js";
 import { LabelTower } from "./label-tower.js";
@@ -50,6 +51,11 @@ export class DualEncoder extends Module implements UserEncoder {
     super();
     const settings = resolveDualOptions(data, options);
     const { label, userFeatures, labelFeatures, softmax, logQ } = settings;
+    const described = labelFeatures.filter((feature) => feature !== label);
+    const itemValues = itemValuesOf(described, label.size, training?.itemValues);
+    const corrects = softmax === "in-batch" && logQ;
+    const shares = corrects && training ? labelShares(label, training) : undefined;
+
     this.features = settings.features;
     this.label = label;
     this.width = settings.width;
@@ -58,15 +64,12 @@ export class DualEncoder extends Module implements UserEncoder {
     this.labels = new LabelTower(label, labelFeatures, {
       ...settings,
       ids: settings.tieItems ? this.user.towers.get("item")!.table : undefined,
-      itemValues: training?.itemValues,
+      itemValues,
     });
     this.#settings = settings;
-    const corrects = softmax === "in-batch" && logQ;
-    if (corrects && training) {
-      const logs = Float32Array.from(labelShares(label, training), Math.log);
-      this.#logShares = keep(tensor(logs, { shape: [label.size, 1] }));
-    }
-    this.#lacksData = !training && (corrects || this.labels.features.size > 0);
+    this.#logShares =
+      shares && keep(tensor(Float32Array.from(shares, Math.log), { shape: [label.size, 1] }));
+    this.#lacksData = !training && (corrects || described.length > 0);
   }
 
   /** `[size, outputs, width]` */
@@ -79,17 +82,18 @@ export class DualEncoder extends Module implements UserEncoder {
    *               category; -100 where there is none
    * @throws UsageError in training where the encoder was made without training data that it needs
    */
-  loss(batch: Batch, labels: Tensor = this.#labelsOf(batch)): EncoderLoss {
+  loss(batch: Batch, labels?: Tensor): EncoderLoss {
     if (this.training && this.#lacksData)
       throw new UsageError(
         "DualEncoder: training needs the training data: how often items are targets, and their features",
       );
     const { softmax, precision } = this.#settings;
+    const wanted = labels ?? this.#labelsOf(batch);
     const queries = this.#queries(batch);
     const sum =
       softmax === "full"
-        ? fullSoftmax(queries, this.#embedded(), labels, precision)
-        : inBatchSoftmax(queries, this.#embedded(known(labels)), labels, {
+        ? fullSoftmax(queries, this.#embedded(), wanted, precision)
+        : inBatchSoftmax(queries, this.#embedded(known(wanted)), wanted, {
             logShares: this.training ? this.#logShares : undefined,
             precision,
           });

@@ -70,7 +70,7 @@ export function fullSoftmax(
     });
   const scores = highestScores(queries, table, precision);
   if (labels.rank === 1) return crossEntropy(scores, labels, { reduction: "sum" });
-  const counts = cast(greaterEqual(labels, 0), "float32");
+  const counts = cast(greaterEqual(labels, 0), scores.dtype);
   const shares = divide(counts, maximum(sum(counts, 1, { keepDims: true }), 1));
   const count = table.shape[0]!;
   const repeated = broadcastTo(reshape(scores, [size, 1, count]), [...labels.shape, count]);

@@ -1,4 +1,3 @@
-import { UsageError } from "../../errors.js";
 import { Embedding, Linear, type LinearLayerOptions, Module, Parameter } from "../../nn/index.js";
 import {
   arange,
@@ -14,7 +13,8 @@ import {
   zeros,
 } from "../../ops/index.js";
 import { type Tensor, tensor } from "../../tensor/tensor.js";
-import type { EncoderFeature, TrainingData } from "./encoder.js";
+import type { EncoderFeature } from "./encoder.js";
+import type { ItemValues } from "./item-values.js";
 import { ResidualMLP } from "./residual-mlp.js";
 
 export interface LabelTowerOptions extends Pick<LinearLayerOptions, "generator" | "precision"> {
@@ -26,8 +26,8 @@ export interface LabelTowerOptions extends Pick<LinearLayerOptions, "generator" 
   widthOf(feature: EncoderFeature): number;
   /** The table of the labels' ids, shared with another module. Default: one of its own. */
   ids?: Embedding | undefined;
-  /** Values of the features of items. Default: what a state brings. */
-  itemValues?: TrainingData["itemValues"] | undefined;
+  /** Of each feature but the label. */
+  itemValues: ReadonlyMap<string, ItemValues>;
 }
 
 /**
@@ -60,9 +60,8 @@ export class LabelTower extends Module {
       features
         .filter(({ name }) => name !== label.name)
         .map((feature) => {
-          const values = itemValues && valuesOf(feature, itemValues, label.size);
           const table = new Embedding(feature.size, widthOf(feature), random);
-          return [feature.name, new ItemFeature(feature, label.size, table, values)];
+          return [feature.name, new ItemFeature(table, itemValues.get(feature.name)!)];
         }),
     );
     const total = features.reduce((total, feature) => total + widthOf(feature), 0);
@@ -85,27 +84,15 @@ export class LabelTower extends Module {
 
 /** A feature of items: the mean of its values' embeddings, zeros where an item has none. */
 class ItemFeature extends Module {
-  readonly table: Embedding;
   /** The values of each item, filled up with `table.count`: `[items, longest]`, int32. */
   readonly values: Parameter;
 
   constructor(
-    { bag, name, longest }: EncoderFeature,
-    items: number,
-    table: Embedding,
-    given: ItemValues | undefined,
+    readonly table: Embedding,
+    { values, longest }: ItemValues,
   ) {
     super();
-    const most = bag ? longest : 1;
-    if (most === undefined)
-      throw new UsageError(
-        `DualEncoder: the label tower reads ${name}; its "longest" must say how many values an item has at most`,
-      );
-    this.table = table;
-    const places = Math.max(1, most);
-    const values = new Int32Array(items * places).fill(table.count);
-    if (given) fill(values, places, name, given);
-    this.values = new Parameter(tensor(values, { shape: [items, places] }));
+    this.values = new Parameter(tensor(values, { shape: [values.length / longest, longest] }));
   }
 
   forward(items?: Tensor): Tensor {
@@ -118,43 +105,5 @@ class ItemFeature extends Module {
     const sums = embeddingBag(table, reshape(values, [rows * longest]), offsets, { mode: "sum" });
     const counts = sum(cast(less(values, count), "float32"), 1, { keepDims: true });
     return divide(sums, maximum(counts, 1));
-  }
-}
-
-type ItemValues = TrainingData["itemValues"][string];
-
-function valuesOf(
-  { name, bag }: EncoderFeature,
-  itemValues: TrainingData["itemValues"],
-  items: number,
-): ItemValues {
-  const values = itemValues[name];
-  if (!values) throw new UsageError(`DualEncoder: the training data has no values of ${name}`);
-  if (bag !== "offsets" in values)
-    throw new UsageError(`DualEncoder: the values of ${name} must ${bag ? "" : "not "}be bags`);
-  const given = "offsets" in values ? values.offsets.length - 1 : values.length;
-  if (given !== items)
-    throw new UsageError(
-      `DualEncoder: the training data has values of ${name} for ${given} items, not for ${items}`,
-    );
-  return values;
-}
-
-/** Writes the values of each item into its `most` places. */
-function fill(into: Int32Array, most: number, name: string, given: ItemValues): void {
-  if (!("offsets" in given)) {
-    given.forEach((value, item) => {
-      if (value >= 0) into[item] = value;
-    });
-    return;
-  }
-  const { offsets, values } = given;
-  for (let item = 0; item + 1 < offsets.length; item++) {
-    const bag = values.subarray(offsets[item]!, offsets[item + 1]!);
-    if (bag.length > most)
-      throw new UsageError(
-        `DualEncoder: item ${item} has ${bag.length} values of ${name}, more than its "longest" ${most}`,
-      );
-    into.set(bag, item * most);
   }
 }
