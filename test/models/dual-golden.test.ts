@@ -42,12 +42,13 @@ const cases: Readonly<Record<string, DualOptions>> = {
     userFeatures: ["item", "rating", "genres"],
     featureWidths: { rating: 4, brand: 4, genres: 4 },
     softmax: "in-batch",
+    normalize: true,
   },
   full: {
     userFeatures: ["item"],
     labelFeatures: ["item", "genres"],
     featureWidths: { genres: 4 },
-    ...{ outputs: 3, tieItems: false, normalize: false },
+    ...{ outputs: 3, tieItems: false },
   },
 };
 

@@ -55,7 +55,7 @@ const lossOf = (scores: readonly number[][], labels: readonly (readonly number[]
 
 for (const outputs of [1, 3]) {
   test.serial(`${outputs} outputs: padding, neighbours and layout change nothing`, async (t) => {
-    using encoder = new DualEncoder(data, { ...tiny, outputs, normalize: false }, trainingData);
+    using encoder = new DualEncoder(data, { ...tiny, outputs }, trainingData);
     t.is(encoder.embeddingsPerUser, outputs);
     const ways: LoaderOptions[] = [
       { batchSize: 1, layout: "ragged" },
@@ -77,7 +77,11 @@ for (const outputs of [1, 3]) {
   });
 
   test.serial(`${outputs} outputs: query and table make the scores of the loss`, async (t) => {
-    using encoder = new DualEncoder(data, { ...tiny, outputs }, trainingData);
+    using encoder = new DualEncoder(
+      data,
+      { ...tiny, outputs, normalize: outputs === 3 },
+      trainingData,
+    );
     for await (const batch of loaderFor(encoder, { batchSize: 40 })) {
       const query = tidy(() => encoder.query(batch));
       t.deepEqual(query.shape, outputs === 1 ? [batch.size, 8] : [batch.size, outputs, 8]);
@@ -257,7 +261,7 @@ test.serial("shares of features are counted over the items that have them", asyn
 test.serial("a catalogue larger than a block has the same rows as alone", async (t) => {
   const size = 16_384 + 5;
   const item = { ...data.features[0]!, size };
-  using encoder = new DualEncoder({ features: [item], length: 3 }, tiny);
+  using encoder = new DualEncoder({ features: [item], length: 3 }, { ...tiny, normalize: true });
   const { weight } = encoder.itemTable();
   t.deepEqual(weight.shape, [size, 8]);
   const ids = [0, 16_383, 16_384, size - 1];

@@ -122,7 +122,10 @@ const dual = {
     .boolean()
     .default(true)
     .describe("Whether the softmax in the batch is corrected for how frequent labels are."),
-  normalize: z.boolean().default(true).describe("Whether scores are cosines."),
+  normalize: z
+    .boolean()
+    .default(false)
+    .describe("Whether scores are cosines, in place of products."),
   temperature: z
     .number()
     .positive()

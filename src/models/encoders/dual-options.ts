@@ -1,6 +1,7 @@
 import { UsageError } from "../../errors.js";
 import type { InitOptions } from "../../nn/index.js";
 import type { Precision } from "../../ops/index.js";
+import { requireFeatures } from "./checks.js";
 import type { EncoderData, EncoderFeature } from "./encoder.js";
 
 export interface DualOptions extends Pick<InitOptions, "generator"> {
@@ -38,7 +39,7 @@ export interface DualOptions extends Pick<InitOptions, "generator"> {
   softmax?: "auto" | "full" | "in-batch" | undefined;
   /** Whether training corrects the softmax in the batch for how often labels are in batches. Default: true. */
   logQ?: boolean | undefined;
-  /** Whether scores are cosines. Default: true. */
+  /** Whether scores are cosines, in place of products. Default: false. */
   normalize?: boolean | undefined;
   /** Divides the scores. Default: 0.1 for cosines, else 1. */
   temperature?: number | undefined;
@@ -75,7 +76,7 @@ export interface DualSettings extends Pick<InitOptions, "generator"> {
 /** @throws UsageError when options do not fit each other or the data */
 export function resolveDualOptions(data: EncoderData, options: DualOptions): DualSettings {
   const { layers = 2, fusionLayers = 1, outputs = 1, width = 128, heads = 8 } = options;
-  const { normalize = true, temperature = normalize ? 0.1 : 1, generator } = options;
+  const { normalize = false, temperature = normalize ? 0.1 : 1, generator } = options;
   checkCount("layers", layers, 0);
   checkCount("fusionLayers", fusionLayers, 0);
   checkCount("outputs", outputs, 1);
@@ -85,6 +86,7 @@ export function resolveDualOptions(data: EncoderData, options: DualOptions): Dua
     throw new UsageError(`DualEncoder: heads ${heads} must divide width ${width}`);
   if (!(temperature > 0 && Number.isFinite(temperature)))
     throw new UsageError(`DualEncoder: temperature must be above 0, got ${temperature}`);
+  requireFeatures("DualEncoder", data.features);
   const towers = featuresOf(data, options);
   const { label, userFeatures, labelFeatures } = towers;
   return {
