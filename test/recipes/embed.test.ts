@@ -132,6 +132,7 @@ const close = (a: readonly number[], b: readonly number[], tolerance = 1e-5): bo
 
 const kinds: Record<string, EncoderOptions | undefined> = {
   autoregressive: undefined,
+  bert4rec: { kind: "bert4rec", layers: 1, width: 8, heads: 2, hiddenWidth: 8 },
   sasrec: { kind: "sasrec", layers: 1, width: 8, heads: 1, hiddenWidth: 8 },
 };
 

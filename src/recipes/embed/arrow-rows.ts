@@ -11,8 +11,6 @@ import {
   RecordBatchFileWriter,
   Schema,
   Struct,
-  Table,
-  tableToIPC,
   Utf8,
 } from "apache-arrow";
 import type { PartFile } from "./part-file.js";
@@ -58,12 +56,6 @@ export function arrowRows(
       await flush();
     },
   };
-}
-
-/** The schema as files of other formats keep it for Arrow's readers. */
-export function arrowSchemaText(columns: Columns): string {
-  const stream = tableToIPC(new Table(schemaOf(columns, {})), "stream");
-  return Buffer.from(stream).toString("base64");
 }
 
 function schemaOf(columns: Columns, metadata: Readonly<Record<string, string>>): Schema {

@@ -1,12 +1,11 @@
 import type { SchemaElement } from "hyparquet";
 import { ByteWriter, ParquetWriter } from "hyparquet-writer";
-import { arrowSchemaText } from "./arrow-rows.js";
 import type { PartFile } from "./part-file.js";
 import type { Columns, Rows, RowWriter } from "./rows.js";
 
 /**
  * Rows as Parquet, each write a row group: `user`, `events`, and `embedding`, which is null without events, or
- * `embeddings`. Lists, as Parquet has none of fixed size; the schema that Arrow's readers look for says that they are.
+ * `embeddings`. Lists: Parquet has none of fixed size, and Arrow's hint that they are is not read where some are null.
  */
 export function parquetRows(
   file: PartFile,
@@ -14,10 +13,7 @@ export function parquetRows(
   metadata: Readonly<Record<string, string>>,
 ): RowWriter {
   const bytes = new ByteWriter();
-  const kvMetadata = [
-    ...Object.entries(metadata).map(([key, value]) => ({ key, value })),
-    { key: "ARROW:schema", value: arrowSchemaText(columns) },
-  ];
+  const kvMetadata = Object.entries(metadata).map(([key, value]) => ({ key, value }));
   const parquet = new ParquetWriter({
     ...{ writer: bytes, schema: schemaOf(columns), kvMetadata, createdBy: "user-llm" },
     // Embeddings do not get smaller, and nobody looks for one between two values.
@@ -28,7 +24,7 @@ export function parquetRows(
     bytes.index = 0;
   };
   return {
-    valuesAtOnce: 1 << 17, // encoding them takes some tens of milliseconds
+    valuesAtOnce: 1 << 16, // encoding them takes some tens of milliseconds
     async write(rows) {
       const { users, events } = rows;
       const columnData = [

@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import { access, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { writeCatalogue } from "../../data/catalogue/write-catalogue.js";
 import { fileFault } from "../../data/files/file-fault.js";
 import { hashFile } from "../../data/files/hash-file.js";
 import { syncPath } from "../../data/files/sync-path.js";
@@ -60,6 +59,8 @@ export async function saveEncoder(
   try {
     await saveSafetensors(join(folder, weightsFile), encoder.stateDict());
     const weights = await storedFile(folder, weightsFile);
+    // Only here, since it brings apache-arrow, which takes longer to load than all the rest.
+    const { writeCatalogue } = await import("../../data/catalogue/write-catalogue.js");
     const catalogue = await writeCatalogue(folder, trainedOn, names);
     const card: EncoderCard = {
       format: "user-llm-encoder",

@@ -45,6 +45,7 @@ const kinds: Record<string, EncoderOptions> = {
     positions: "rotary",
     features: [],
   },
+  bert4rec: { kind: "bert4rec", layers: 1, width: 8, heads: 2, hiddenWidth: 8 },
   dual: { kind: "dual", layers: 1, width: 8, heads: 2, outputs: 2 },
   "dual over genres": {
     kind: "dual",
