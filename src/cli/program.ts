@@ -7,10 +7,13 @@ import { addConfigCommand } from "./config.js";
 import { addDataCommand } from "./data.js";
 import { addDoctorCommand } from "./doctor.js";
 import { addEmbedCommand } from "./embed.js";
+import { addEvalCommand } from "./eval.js";
 import { exitCodes } from "./exit-code.js";
 import { addCommonOptions, examples } from "./help.js";
 import type { Host } from "./host.js";
+import { addPretrainCommand } from "./pretrain.js";
 import { type ProgressMode, progressModes } from "./progress/reporter.js";
+import { addSweepCommand } from "./sweep.js";
 
 interface Package {
   version: string;
@@ -46,6 +49,9 @@ export async function main(
 /** What the commands need is loaded by their actions, so that `--help` is quick and works without the addon. */
 export function addAllCommands(program: CommandUnknownOpts, cli: Cli): void {
   addDataCommand(program, cli);
+  addPretrainCommand(program, cli);
+  addEvalCommand(program, cli);
+  addSweepCommand(program, cli);
   addEmbedCommand(program, cli);
   addConfigCommand(program, cli);
   addDoctorCommand(program, cli);

@@ -14,6 +14,11 @@ import { describePlan, describeSweep, describeTrial } from "./sweep-text.js";
 /** How a trial is run; loaded when there is one to run. */
 export type LoadTrial = () => Promise<RunTrial>;
 
+const loadPretraining: LoadTrial = async () => {
+  const { pretrainTrial } = await import("../recipes/pretrain-trial.js");
+  return pretrainTrial();
+};
+
 interface SweepFlags extends ConfigOptions {
   out: string;
   resume?: true | undefined;
@@ -22,7 +27,11 @@ interface SweepFlags extends ConfigOptions {
 }
 
 /** `user-llm sweep`: pretraining with many values of options, compared on validation data. */
-export function addSweepCommand(program: CommandUnknownOpts, cli: Cli, load: LoadTrial): void {
+export function addSweepCommand(
+  program: CommandUnknownOpts,
+  cli: Cli,
+  load: LoadTrial = loadPretraining,
+): void {
   program
     .command("sweep")
     .description("pretrain with the option values of a grid, or drawn ones, and compare them")

@@ -1,3 +1,5 @@
+export type { Config } from "./config.js";
+export { type ConfigOptions, configure } from "./configure.js";
 export {
   type EmbeddedPart,
   type EmbeddingsCard,
@@ -21,3 +23,8 @@ export {
   saveEncoder,
 } from "./encoder-bundle/index.js";
 export { encoderDataOf, trainingDataOf } from "./encoder-data.js";
+export { type EvaluateEncoderOptions, evaluateEncoder } from "./evaluate.js";
+export { type PretrainingPlan, planPretraining } from "./plan.js";
+export { type PretrainOptions, type PretrainResult, pretrain } from "./pretrain.js";
+export { pretrainTrial } from "./pretrain-trial.js";
+export { type RunTrial, type SweepOptions, sweep, type TrialOutcome } from "./sweep.js";

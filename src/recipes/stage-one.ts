@@ -1,8 +1,6 @@
 /** What pretraining, planning and evaluation have in common: data, its split, an encoder and what makes its steps. */
 import type { Parameter } from "../autograd/index.js";
-import type { Windows } from "../data/index.js";
 import { Loader } from "../data/loader/loader.js";
-import { permutation } from "../data/loader/permutation.js";
 import { PreparedData } from "../data/prepared/prepared-data.js";
 import { type Split, split } from "../data/windows/split.js";
 import { ConfigError } from "../errors.js";
@@ -117,14 +115,4 @@ function scheduleOf(
   steps: number,
 ): (step: number) => number {
   return (step) => schedules[schedule](step, { peak, steps, warmup });
-}
-
-/** At most so many windows' users, drawn by the seed: what validation during training looks at. */
-export function someUsers(windows: Windows, most: number, seed: number): Windows {
-  const users = windows.usersWithWindows;
-  if (users <= most) return windows;
-  const drawn = permutation(windows.users, seed);
-  const kept = new Set<number>();
-  for (let i = 0; kept.size < most; i++) if (windows.countOf(drawn(i)) > 0) kept.add(drawn(i));
-  return windows.filterUsers((user) => kept.has(user));
 }
