@@ -548,7 +548,7 @@ test.serial("a history of nothing is asked about, too", async (t) => {
 });
 
 for (const [options, message] of [
-  [{ layers: 0 }, "BERT4Rec: layers must be a whole number from 1 on, got 0"],
+  [{ layers: 0 }, "BERT4Rec: layers must be a whole number, at least 1, got 0"],
   [{ maskProbability: 0 }, "BERT4Rec: maskProbability must be above 0 and at most 1, got 0"],
   [{ maskProbability: 1.5 }, "BERT4Rec: maskProbability must be above 0 and at most 1, got 1.5"],
   [{ lastOnly: -1 }, "BERT4Rec: lastOnly must be from 0 to 1, got -1"],

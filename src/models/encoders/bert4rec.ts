@@ -23,6 +23,7 @@ import {
   zeros,
 } from "../../ops/index.js";
 import { type Tensor, tensor } from "../../tensor/tensor.js";
+import { requireWhole } from "./checks.js";
 import {
   type Cloze,
   type ClozeOptions,
@@ -102,13 +103,13 @@ export class Bert4RecEncoder extends Module implements UserEncoder {
     super();
     const { layers = 2, width = 128, heads = 8, hiddenWidth = 4 * width } = options;
     const { dropout = 0.1, head = "transform", outputBias = true } = options;
-    const { precision = "float32", generator } = options;
+    const { featureWidths, precision = "float32", generator } = options;
     requireOptions(options);
     const start = generator ? { generator } : {};
     this.features = features;
     this.length = length;
     this.width = width;
-    this.events = new EventEmbedding(features, width, options);
+    this.events = new EventEmbedding(features, width, { featureWidths, precision, ...start });
     this.mask = new Embedding(1, width, start);
     this.positions = new Embedding(length + 1, width, start);
     this.dropout = new Dropout(dropout, generator);
@@ -223,12 +224,11 @@ function requireOptions({
   replacement = "mask",
   head = "transform",
 }: Bert4RecOptions): void {
+  requireWhole("BERT4Rec: layers", layers);
   const require = (holds: boolean, name: string, rule: string, got: unknown): void => {
     if (!holds) throw new UsageError(`BERT4Rec: ${name} must be ${rule}, got ${got}`);
   };
-  const isLayers = Number.isInteger(layers) && layers > 0;
   const isProbability = maskProbability > 0 && maskProbability <= 1;
-  require(isLayers, "layers", "a whole number from 1 on", layers);
   require(isProbability, "maskProbability", "above 0 and at most 1", maskProbability);
   require(lastOnly >= 0 && lastOnly <= 1, "lastOnly", "from 0 to 1", lastOnly);
   const isReplacement = ["mask", "bert"].includes(replacement);
