@@ -1,16 +1,18 @@
 /** Disks that fail at every single step of saving, and processes that stop there: what is resumed is as if nothing was. */
-import { mkdtemp, readdir, realpath, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
 import { CheckpointError } from "../../src/errors.js";
 import { seed } from "../../src/ops/index.js";
 import { fit } from "../../src/train/index.js";
+import { mayMount, mountSmallDisk } from "../data/write/small-disk.js";
 import { arm, disarm, type Failure } from "./failing-files.js";
 import { Tiny } from "./tiny.js";
 
 const root = await realpath(await mkdtemp(join(tmpdir(), "user-llm-faults-")));
 test.after.always(() => rm(root, { recursive: true }));
+const canMount = mayMount(root);
 let folders = 0;
 const fresh = (): string => join(root, `${folders++}`, "checkpoints");
 
@@ -65,3 +67,42 @@ for (const [how, pattern] of Object.entries(kinds) as [Failure, RegExp][])
       t.deepEqual((await readdir(folder)).sort(), ["best", "latest", "step-4"], point);
     }
   });
+
+test.serial(
+  "a disk that is full ends training; with more room it goes on from the last checkpoint",
+  async (t) => {
+    if (!canMount) return void t.log("not root: full disks are not tested");
+    const expected = await run(fresh());
+    const disk = join(root, "disk");
+    await mkdir(disk);
+    t.teardown(mountSmallDisk(disk, 256 << 10));
+    const folder = join(disk, "checkpoints");
+    await writeFile(join(disk, "filler"), new Uint8Array((256 - 36) << 10));
+    await t.throwsAsync(run(folder), {
+      instanceOf: CheckpointError,
+      message:
+        /^.*step-4.*: (cannot save the checkpoint|cannot be written): .*no space left|no space is left/,
+    });
+    t.deepEqual((await readdir(folder)).sort(), ["best", "latest", "step-2"]);
+    await t.throwsAsync(run(folder), { instanceOf: CheckpointError });
+    await rm(join(disk, "filler"));
+    t.is(await run(folder), expected);
+  },
+);
+
+test.serial("a folder that cannot be written is named", async (t) => {
+  const file = join(root, "file");
+  await writeFile(file, "");
+  await t.throwsAsync(run(join(file, "checkpoints")), {
+    instanceOf: CheckpointError,
+    message: /file\/checkpoints: cannot read: it, or a folder above it, is a file$/,
+  });
+  if (process.getuid?.() === 0) return void t.log("root: may write everywhere");
+  const folder = fresh();
+  await mkdir(folder, { recursive: true });
+  await chmod(folder, 0o555);
+  await t.throwsAsync(run(folder), {
+    instanceOf: CheckpointError,
+    message: /step-2: cannot save the checkpoint: permission denied$/,
+  });
+});
