@@ -4,7 +4,7 @@ import { type FileHandle, open, readdir, rename } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { isSystemError, meaningOf } from "../../data/files/file-fault.js";
 import { syncPath } from "../../data/files/sync-path.js";
-import { CheckpointError } from "../../errors.js";
+import { CheckpointError, UserLlmError } from "../../errors.js";
 
 /** A file of a checkpoint, by which it is known again. */
 export interface StoredFile {
@@ -53,10 +53,14 @@ export async function replaceText(path: string, text: string): Promise<void> {
   await syncPath(dirname(path));
 }
 
-/** A failed call on the file system as a `CheckpointError`: `step-200: cannot save: no space is left on the disk`. */
+/**
+ * A failed call on the file system, also one that somebody has reported already, as a `CheckpointError`:
+ * `step-200: cannot save the checkpoint: no space is left on the disk`. Anything else as it is.
+ */
 export function checkpointFault(error: unknown, path: string, doing: string): unknown {
-  if (!isSystemError(error)) return error;
-  return new CheckpointError(`${path}: cannot ${doing}: ${meaningOf(error)}`, { cause: error });
+  const cause = error instanceof UserLlmError ? error.cause : error;
+  if (!isSystemError(cause)) return error;
+  return new CheckpointError(`${path}: cannot ${doing}: ${meaningOf(cause)}`, { cause: error });
 }
 
 async function withFile<T>(

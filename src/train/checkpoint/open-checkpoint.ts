@@ -1,6 +1,5 @@
 import { open } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { isSystemError } from "../../data/files/file-fault.js";
 import { CheckpointError, UsageError } from "../../errors.js";
 import type { Optimizer } from "../../optim/index.js";
 import { type DType, openSafetensors, type StoredDType, type Tensor } from "../../tensor/index.js";
@@ -136,7 +135,7 @@ export async function loadOptimizer({ path }: OpenedCheckpoint, optimizer: Optim
       tensors.set(name, await file.read(name, { dtype: exactly[file.info(name).dtype] }));
     optimizer.loadState(tensors);
   } catch (error) {
-    throw isSystemError(error) ? checkpointFault(error, path, "read the checkpoint") : error;
+    throw checkpointFault(error, path, "read the checkpoint");
   } finally {
     for (const tensor of tensors.values()) tensor.dispose();
   }
