@@ -1,6 +1,7 @@
 /** Reading of `manifest.json`. Nothing in it is trusted. */
 import { DataError } from "../../errors.js";
 import { type Feature, featureNameFault } from "../feature.js";
+import { Place, shown } from "../files/json-place.js";
 import { formatVersion, type Manifest, type PreparedFile } from "../manifest.js";
 
 const kinds = ["id", "categorical", "ordinal", "bag", "text"] as const;
@@ -15,13 +16,7 @@ export const vocabularyFile = (feature: string): string => `vocab-${feature}.arr
  * @throws DataError naming the key
  */
 export function parseManifest(path: string, text: string): Manifest {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new DataError(`${path}: not JSON (${(error as Error).message})`, { cause: error });
-  }
-  const top = new Place(path, "", json);
+  const top = Place.parse(path, text);
   const format = top.get("format").text();
   if (format !== "user-llm-data") {
     throw new DataError(`${path}: "format" must be "user-llm-data", got ${shown(format)}`);
@@ -154,72 +149,4 @@ function checkTogether(path: string, { counts, features, files }: Manifest): voi
     expected.delete(name);
   }
   for (const name of expected.keys()) fail(`"files" lacks ${name}`);
-}
-
-/** A value of the JSON and where it is. */
-export class Place {
-  constructor(
-    readonly file: string,
-    readonly path: string,
-    readonly value: unknown,
-  ) {}
-
-  get(key: string): Place {
-    const { value } = this;
-    if (typeof value !== "object" || value === null || Array.isArray(value)) this.fail("an object");
-    const path = this.path === "" ? key : `${this.path}.${key}`;
-    const inner = Object.hasOwn(value, key) ? (value as Record<string, unknown>)[key] : undefined;
-    return new Place(this.file, path, inner);
-  }
-
-  list(): Place[] {
-    const { value } = this;
-    if (!Array.isArray(value)) this.fail("a list");
-    return value.map((element, i) => new Place(this.file, `${this.path}[${i}]`, element));
-  }
-
-  text(): string {
-    return typeof this.value === "string" ? this.value : this.fail("a text");
-  }
-
-  integer(): number {
-    const { value } = this;
-    return typeof value === "number" && Number.isSafeInteger(value)
-      ? value
-      : this.fail("a whole number");
-  }
-
-  count(): number {
-    const { value } = this;
-    return typeof value === "number" && Number.isSafeInteger(value) && value >= 0
-      ? value
-      : this.fail("a count");
-  }
-
-  hash(): string {
-    const { value } = this;
-    return typeof value === "string" && /^[0-9a-f]{64}$/.test(value)
-      ? value
-      : this.fail("a SHA-256");
-  }
-
-  oneOf<const Name extends string>(names: readonly Name[]): Name {
-    const found = names.find((name) => name === this.value);
-    return found ?? this.fail(`one of ${names.map((name) => `"${name}"`).join(", ")}`);
-  }
-
-  orNull<T>(read: (place: Place) => T): T | null {
-    return this.value === null ? null : read(this);
-  }
-
-  fail(expected: string): never {
-    const what = this.path === "" ? "it must hold" : `"${this.path}" must be`;
-    throw new DataError(`${this.file}: ${what} ${expected}, got ${shown(this.value)}`);
-  }
-}
-
-function shown(value: unknown): string {
-  if (value === undefined) return "nothing";
-  const text = JSON.stringify(value);
-  return text.length > 40 ? `${text.slice(0, 40)}...` : text;
 }

@@ -1,7 +1,7 @@
 import { featureNameFault } from "../../data/feature.js";
+import { Place } from "../../data/files/json-place.js";
 import type { Feature } from "../../data/index.js";
 import type { PreparedFile } from "../../data/manifest.js";
-import { Place } from "../../data/prepared/read-manifest.js";
 import { DataError } from "../../errors.js";
 import { type EncoderConfig, encoderConfig } from "../../models/encoders/config.js";
 import type { EncoderData } from "../../models/index.js";

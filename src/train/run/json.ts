@@ -1,8 +1,5 @@
-import { randomBytes } from "node:crypto";
-import { open, readFile, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
-import { fileFault } from "../../data/files/file-fault.js";
-import { syncPath } from "../../data/files/sync-path.js";
+import { readFile } from "node:fs/promises";
+import { replaceFile } from "../../data/files/replace-file.js";
 
 /** JSON has no NaN and no infinities: they are written as these texts. `Number()` reads them back. */
 const unwritable: readonly unknown[] = ["NaN", "Infinity", "-Infinity"];
@@ -28,29 +25,6 @@ export async function readJson(path: string): Promise<unknown> {
 /** Whether it is an object, with whatever in it. */
 export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
-
-/** Puts a file in place, or in the place of another, whole and on the disk. */
-export async function replaceFile(
-  path: string,
-  write: (append: (bytes: Uint8Array | string) => Promise<void>) => Promise<void>,
-): Promise<void> {
-  const folder = dirname(path);
-  const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
-  try {
-    const file = await open(temporary, "wx");
-    try {
-      await write((bytes) => file.appendFile(bytes));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-    await syncPath(folder);
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
-    throw fileFault(error, path, "write");
-  }
-}
 
 /** Puts an object in place as JSON that people can read. */
 export async function replaceJson(path: string, value: object): Promise<void> {

@@ -1,8 +1,8 @@
 import { readdir, truncate } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { replaceFile } from "../../data/files/replace-file.js";
 import type { MetricRecord } from "../metric-record.js";
 import { AppendFile } from "./append-file.js";
-import { replaceFile } from "./json.js";
 import { checkRecord, metricLine, readMetricLines } from "./metric-lines.js";
 import type { LoggedRecord, MetricSplit } from "./metric-record.js";
 import { eventFileName, restartRecord, scalarsRecord, versionRecord } from "./tensorboard.js";

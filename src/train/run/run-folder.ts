@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, realpath, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { fileFault, isSystemError } from "../../data/files/file-fault.js";
+import { replaceFile } from "../../data/files/replace-file.js";
 import { type FolderKind, partialFolder } from "../../data/write/partial-folder.js";
 import { UsageError } from "../../errors.js";
 import type { MetricRecord } from "../metric-record.js";
@@ -9,7 +10,7 @@ import { AppendFile } from "./append-file.js";
 import { commandLine } from "./command-line.js";
 import { describeEnvironment, type RunFacts } from "./environment.js";
 import { FolderLock, holderOf, lockName } from "./folder-lock.js";
-import { replaceFile, replaceJson, toJson } from "./json.js";
+import { replaceJson, toJson } from "./json.js";
 import { MetricsLog } from "./metrics-log.js";
 import {
   isDraft,
