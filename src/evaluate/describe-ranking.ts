@@ -51,7 +51,7 @@ function protocolLines({ protocol, counts }: RankingResult): [name: string, text
     ["candidates", `all ${counted(candidates, "item")}; ties and NaN count against the target`],
     [
       "masked",
-      `all items of the user before the target; ${counted(counts.repeatedTargets, "target")} had before`,
+      `leaves out what the user had before, not the target (${counted(counts.repeatedTargets, "target")} had before)`,
     ],
     ["cold", `${counted(counts.coldTargets, "target")} in no training window`],
     [

@@ -18,6 +18,7 @@ export type {
   TopItems,
   TopItemsOptions,
 } from "./ranker.js";
+export { readRanking, writeRanking } from "./ranking-file.js";
 export type {
   Estimate,
   Measurement,
