@@ -84,17 +84,20 @@ async function pretrainOrPlan(context: Context, flags: PretrainFlags): Promise<R
     const plan = await planPretraining(config, { custom, signal, onProgress });
     return { document: { plan }, text: describePlan(plan, context.colours) };
   }
-  const [{ pretrain }, { recordLine }] = await Promise.all([
-    import("../recipes/pretrain.js"),
-    import("../recipes/run-journal.js"),
-  ]);
+  const { pretrain } = await import("../recipes/pretrain.js");
+  const { monitor } = config.pretrain;
+  let best = Number.NEGATIVE_INFINITY;
   const result = await pretrain(config, {
     folder: runDir ?? defaultFolder(config),
     ...{ resume, overwrite, custom, signal, onProgress },
     command: ["user-llm", ...process.argv.slice(2)],
     configText: flags.config === undefined ? undefined : await readFile(flags.config, "utf8"),
-    onLog(record) {
-      if (record.split === "validation") context.note(recordLine(record));
+    onLog({ split, epoch, values }) {
+      const value = split === "validation" ? values[monitor] : undefined;
+      if (value === undefined) return;
+      const remark = value > best ? ", the best so far" : "";
+      best = Math.max(best, value);
+      context.note(`epoch ${epoch.toFixed(2)}: ${monitor} ${value.toFixed(4)}${remark}`);
     },
   });
   return { document: { ...result }, text: await describe(result) };

@@ -170,7 +170,8 @@ async function conclude(
   await save(config, stage, `${folder}.tmp`);
   await rm(folder, { recursive: true, force: true });
   await rename(`${folder}.tmp`, folder);
-  const results = options.test === false ? [] : await rankAll(config, stage, "test", options);
+  if (options.test === false) return [];
+  const results = await rankAll(config, stage, "test", options);
   await writeRankings(join(run.path, "eval", "test"), results);
   await run.writeResults({ best: best ?? null, test: results.map(summaryOf) });
   return results;
