@@ -54,8 +54,10 @@ export async function coOccurrence(
   requireRange("followers", kept, Number.isInteger(kept) && kept >= 1);
 
   const events = await trainingEvents(data, train, { signal, onProgress });
+  const roots = events.map(Math.sqrt);
+  const powers = events.map((count) => count ** damping);
   const strength = (count: number, i: number, j: number): number =>
-    count / (Math.sqrt(events[i]!) * events[j]! ** damping);
+    count / (roots[i]! * powers[j]!);
   const found = await findFollowers(data, train, {
     ...{ window, kept, events, strength, signal, onProgress },
   });

@@ -52,9 +52,9 @@ export async function findFollowers(
       }
       work += after[at]! + 1;
     }
-    met.sort((a, b) => a - b);
-    const strengths = met.map((other) => strength(counts[other]!, item, other));
-    for (const i of bestItems(strengths, kept, () => true)) found.add(met[i]!, strengths[i]!);
+    const others = Int32Array.from(met).sort(); // of equal strengths the smaller index comes first
+    const strengths = Float64Array.from(others, (other) => strength(counts[other]!, item, other));
+    for (const i of bestItems(strengths, kept, () => true)) found.add(others[i]!, strengths[i]!);
     for (const other of met) counts[other] = 0;
     offsets[item + 1] = found.length;
     work += 10 * met.length + 10;

@@ -1,3 +1,4 @@
+export { type BayesShare, bayesShare, type GapClosed } from "./bayes-share.js";
 export { type CoOccurrenceOptions, coOccurrence } from "./co-occurrence.js";
 export {
   type ComparePairedOptions,
