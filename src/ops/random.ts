@@ -127,6 +127,10 @@ export class Generator {
     this.#tensor?.dispose();
     this.#tensor = undefined;
   }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
 }
 
 /** The generators used since `recordRandomness` began, each with its state before. */
