@@ -3,7 +3,7 @@
  *
  *     npm run bench -- ops [--filter TEXT] [--threads N] [--python PATH] [--json FILE]
  *     npm run bench -- fused [--filter TEXT] [--threads N] [--python PATH] [--json FILE]
- *     npm run bench -- train [--steps N] [--threads N] [--python PATH] [--json FILE]
+ *     npm run bench -- stage1 [--steps N] [--threads N] [--python PATH] [--json FILE]
  *     npm run bench -- data [--quick] [--rounds N] [--cache FOLDER] [--json FILE]
  *
  *     --filter   only cases whose "op · case" contains TEXT
@@ -43,9 +43,9 @@ switch (positionals[0]) {
     await benchFused(values);
     break;
   }
-  case "train": {
-    const { benchTraining } = await import("./train.js");
-    await benchTraining({ ...values, steps: Number(values.steps) });
+  case "stage1": {
+    const { benchStage1 } = await import("./stage1.js");
+    await benchStage1({ ...values, steps: Number(values.steps) });
     break;
   }
   case "data": {
@@ -54,6 +54,6 @@ switch (positionals[0]) {
     break;
   }
   default:
-    console.error(`there is no bench ${positionals[0] ?? ""}; there are: ops, fused, train, data`);
+    console.error(`there is no bench ${positionals[0] ?? ""}; there are: ops, fused, stage1, data`);
     process.exitCode = 2;
 }

@@ -42,6 +42,11 @@ export interface TorchWork {
   readonly root: number;
 }
 
+export interface TorchPeerOptions {
+  /** Whether memory is kept and laid out for speed; else it is what the process needs. Default: true. */
+  fast?: boolean;
+}
+
 /** A Python process that runs the same work in PyTorch; requests and answers are lines of JSON. */
 export class TorchPeer {
   readonly #child: ChildProcess;
@@ -49,16 +54,20 @@ export class TorchPeer {
   readonly #folder = mkdtempSync(join(tmpdir(), "user-llm-bench-"));
   version = "";
 
-  private constructor(python: string, threads: number) {
+  private constructor(python: string, threads: number, { fast = true }: TorchPeerOptions) {
     this.#child = spawn(python, [program, String(threads)], {
-      env: { ...process.env, ...allocation, OMP_NUM_THREADS: String(threads) },
+      env: { ...process.env, ...(fast && allocation), OMP_NUM_THREADS: String(threads) },
       stdio: ["pipe", "pipe", "inherit"],
     });
     this.#answers = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
   }
 
-  static async start(python: string, threads: number): Promise<TorchPeer> {
-    const peer = new TorchPeer(python, threads);
+  static async start(
+    python: string,
+    threads: number,
+    options: TorchPeerOptions = {},
+  ): Promise<TorchPeer> {
+    const peer = new TorchPeer(python, threads, options);
     peer.version = (await peer.#receive()) as string;
     return peer;
   }
@@ -86,6 +95,11 @@ export class TorchPeer {
         (await this.#ask({ path, pass, runs })) as number;
       return [{ name, norm, run }];
     });
+  }
+
+  /** The most memory that the process has had at a time, in bytes. Linux only. */
+  async residentPeak(): Promise<number> {
+    return (await this.#ask({ resident: true })) as number;
   }
 
   stop(): void {

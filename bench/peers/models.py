@@ -59,6 +59,37 @@ class UserEncoder(nn.Module):
         return F.cross_entropy(F.linear(self.forward(ids), self.items.weight).flatten(0, 1), targets.flatten())
 
 
+class FeatureEncoder(UserEncoder):
+    """
+    Events of several features, embedded side by side and projected to the width; each feature of the next event is
+    predicted by a projection back to the width of its embedding, whose table the softmax shares.
+    """
+
+    def __init__(self, values, widths, length, width=128, heads=8, layers=6):
+        super().__init__(1, length, width, heads, layers)
+        del self.items
+        self.tables = nn.ModuleList(nn.Embedding(count, own) for count, own in zip(values, widths))
+        self.entry = nn.Linear(sum(widths), width)
+        self.exits = nn.ModuleList(nn.Linear(width, own) for own in widths)
+        for table in self.tables:
+            nn.init.normal_(table.weight, std=0.02)
+
+    def forward(self, *ids):
+        x = torch.cat([table(values) for table, values in zip(self.tables, ids)], -1)
+        x = self.entry(x) + self.positions
+        for layer in self.layers:
+            x = layer(x)
+        return self.norm(x)
+
+    def loss(self, *histories):
+        """Histories by feature, each one event longer than what is read."""
+        x = self.forward(*(ids[:, :-1] for ids in histories))
+        return sum(
+            F.cross_entropy(F.linear(exit(x), table.weight).flatten(0, 1), ids[:, 1:].flatten())
+            for exit, table, ids in zip(self.exits, self.tables, histories)
+        )
+
+
 # Stage 2: a language model that attends to the user.
 
 

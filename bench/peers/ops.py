@@ -4,6 +4,8 @@
         -> for each path {"norm": the root's Euclidean norm}, or {"problem": "why it cannot run"}
     {"path": 0, "pass": "forward" or "backward", "runs": 10}
         -> seconds of one run, on average
+    {"resident": true}
+        -> the most memory that this process has had at a time, in bytes
 """
 
 import contextlib
@@ -128,6 +130,12 @@ def prepare(inputs, paths, copies, differentiable, root):
     return prepared, answers
 
 
+def resident_peak():
+    """Not by getrusage, which begins with what the parent had."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+
+
 def main(threads):
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print does not mix with the replies
@@ -144,6 +152,9 @@ def main(threads):
             paths.clear()
             paths, answers = prepare(**request)
             reply(answers)
+            continue
+        if "resident" in request:
+            reply(resident_peak())
             continue
         path = paths[request["path"]]
         run = path.forward if request["pass"] == "forward" else path.backward
