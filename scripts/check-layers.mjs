@@ -37,6 +37,7 @@ const sourceLayers = {
   native: ["errors"],
   errors: [],
   progress: [],
+  "package-version": [],
 };
 
 const nativeLayers = {

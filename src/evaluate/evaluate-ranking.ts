@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { type Batch, Loader, type PreparedData, type Split, type Windows } from "../data/index.js";
 import { trainedItems } from "../data/windows/split-card.js";
 import { UsageError } from "../errors.js";
+import { packageVersion } from "../package-version.js";
 import type { LongCall } from "../progress.js";
 import { tensorsIn } from "../tensor/memory.js";
 import { measure } from "./measure.js";
@@ -9,7 +10,6 @@ import type { Ranker } from "./ranker.js";
 import { type RankedWindows, type RankingResult, rankingVersion } from "./ranking-result.js";
 import { intervalLevel } from "./resample.js";
 import { seenBefore, seenBy } from "./seen.js";
-import { packageVersion } from "./version.js";
 
 /** What {@link evaluateRanking} is told. */
 export interface EvaluateRankingOptions extends LongCall {
@@ -76,7 +76,7 @@ export async function evaluateRanking(
         bootstrap > 0 ? { over: "users", resamples: bootstrap, level: intervalLevel, seed } : null,
       windows: windowsFingerprint(columns),
       split: split.card,
-      versions: { userLlm: await packageVersion(), node: process.versions.node },
+      versions: { userLlm: packageVersion(), node: process.versions.node },
     },
     counts: {
       windows: windows.count,

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { access, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fileFault } from "../../data/files/file-fault.js";
@@ -8,6 +7,7 @@ import type { PreparedData } from "../../data/index.js";
 import { CheckpointError, DataError, UsageError } from "../../errors.js";
 import { encoderConfig } from "../../models/encoders/config.js";
 import type { EncoderData, EncoderOptions, UserEncoder } from "../../models/index.js";
+import { packageVersion } from "../../package-version.js";
 import { saveSafetensors } from "../../tensor/index.js";
 import {
   type CardFeature,
@@ -128,11 +128,6 @@ async function writeCard(folder: string, card: EncoderCard): Promise<void> {
   }
   await rename(`${path}.tmp`, path);
   await syncPath(folder);
-}
-
-function packageVersion(): string {
-  const path = new URL("../../../package.json", import.meta.url);
-  return (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;
 }
 
 const asCheckpointError = (error: unknown): unknown =>

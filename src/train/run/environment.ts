@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, release, totalmem } from "node:os";
+import { packageVersion } from "../../package-version.js";
 import { type GitCommit, gitCommit } from "./git-commit.js";
 import { redactValue } from "./secrets.js";
 
@@ -41,15 +42,11 @@ export interface Environment {
 
 /** Looks at this process and machine. Nothing in it is secret. */
 export async function describeEnvironment(folder = process.cwd()): Promise<Environment> {
-  const [userLlm, addon, git] = await Promise.all([
-    packageVersion(),
-    describeAddon(),
-    gitCommit(folder),
-  ]);
+  const [addon, git] = await Promise.all([describeAddon(), gitCommit(folder)]);
   const { platform, arch } = process;
   return {
     startedAt: new Date().toISOString(),
-    userLlm,
+    userLlm: packageVersion(),
     node: process.version,
     addon,
     system: { platform, arch, release: release(), libc: libcOf() },
@@ -64,11 +61,6 @@ export async function describeEnvironment(folder = process.cwd()): Promise<Envir
 export function ownVariables(env: Readonly<Record<string, string | undefined>>) {
   const own = Object.entries(env).filter(([name]) => name.startsWith("USER_LLM_"));
   return redactValue(Object.fromEntries(own)) as Record<string, string>;
-}
-
-async function packageVersion(): Promise<string> {
-  const text = await readFile(new URL("../../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 async function describeAddon(): Promise<Environment["addon"]> {
