@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, release, totalmem } from "node:os";
 import { packageVersion } from "../../package-version.js";
 import { type GitCommit, gitCommit } from "./git-commit.js";
