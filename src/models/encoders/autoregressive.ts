@@ -24,7 +24,7 @@ import type {
 } from "./encoder.js";
 import { EventCache, requireCounts } from "./event-cache.js";
 import { EventEmbedding, type EventInputs } from "./event-embedding.js";
-import { FeatureHeads } from "./feature-heads.js";
+import { FeatureHeads, requireHeads } from "./feature-heads.js";
 import { NegativeSampler } from "./negative-sampler.js";
 import { countsOf, inputsOf, lastOf, placesOf } from "./positions.js";
 
@@ -77,6 +77,7 @@ export class AutoregressiveEncoder extends Module implements UserEncoder {
   ) {
     super();
     requireOptions(options, length);
+    requireHeads(options, features);
     const { layers = 6, width = 128, heads = 8, hiddenWidth = 4 * width, precision } = options;
     const { positions = "learned", dropout = 0.1, sampledSoftmax, generator, dtype } = options;
     const init = { ...(generator && { generator }), ...(dtype && { dtype }) };

@@ -4,7 +4,7 @@ import { type InitOptions, Linear, Module } from "../../nn/index.js";
 import { add, linearCrossEntropy, multiply, type Precision, slice } from "../../ops/index.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { requireNames } from "./checks.js";
-import type { EncoderLoss, ItemTable } from "./encoder.js";
+import type { EncoderFeature, EncoderLoss, ItemTable } from "./encoder.js";
 import type { EventEmbedding } from "./event-embedding.js";
 import type { NegativeSampler } from "./negative-sampler.js";
 import { sampledCrossEntropy } from "./sampled-cross-entropy.js";
@@ -39,11 +39,7 @@ export class FeatureHeads extends Module {
   constructor(events: EventEmbedding, options: FeatureHeadsOptions = {}) {
     super();
     const { precision = "float32", lossWeights = {}, labelSmoothing = 0, ...init } = options;
-    requireWeights(lossWeights, events);
-    if (!(labelSmoothing >= 0 && labelSmoothing < 1))
-      throw new UsageError(
-        `FeatureHeads: labelSmoothing must be from 0 to below 1, got ${labelSmoothing}`,
-      );
+    requireHeads(options, events.features);
     this.#precision = precision;
     this.#lossWeights = lossWeights;
     this.#labelSmoothing = labelSmoothing;
@@ -136,13 +132,21 @@ export class FeatureHeads extends Module {
   }
 }
 
-function requireWeights(weights: Readonly<Record<string, number>>, { features }: EventEmbedding) {
-  requireNames("FeatureHeads: lossWeights", weights, features);
-  for (const [name, weight] of Object.entries(weights))
+/** @throws UsageError when a weight is of no feature or negative, all are 0, or the smoothing is out of its range */
+export function requireHeads(
+  { lossWeights = {}, labelSmoothing = 0 }: FeatureHeadsOptions,
+  features: readonly EncoderFeature[],
+): void {
+  requireNames("FeatureHeads: lossWeights", lossWeights, features);
+  for (const [name, weight] of Object.entries(lossWeights))
     if (!(weight >= 0 && weight < Infinity))
       throw new UsageError(
         `FeatureHeads: lossWeights.${name} must be a number from 0 on, got ${weight}`,
       );
-  if (features.every(({ name }) => weights[name] === 0))
+  if (features.every(({ name }) => lossWeights[name] === 0))
     throw new UsageError("FeatureHeads: lossWeights leave no feature to learn from");
+  if (!(labelSmoothing >= 0 && labelSmoothing < 1))
+    throw new UsageError(
+      `FeatureHeads: labelSmoothing must be from 0 to below 1, got ${labelSmoothing}`,
+    );
 }
