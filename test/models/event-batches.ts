@@ -51,11 +51,16 @@ export function inventedEvents(count: number, random: () => number): Event[] {
 /**
  * The batch of some windows: of each its inputs and, last, the event after them.
  *
- * @param length what a padded batch is padded to
+ * @param length  what a padded batch is padded to
+ * @param padding what inputs are there, where the loader has zeros
  */
 export function batchOf(
   windows: readonly (readonly Event[])[],
-  { layout = "padded", length }: { layout?: BatchLayout; length?: number } = {},
+  {
+    layout = "padded",
+    length,
+    padding = 0,
+  }: { layout?: BatchLayout; length?: number; padding?: number } = {},
 ): Batch & Disposable {
   const made: Tensor[] = [];
   const own = (values: readonly number[], shape: readonly number[]): Tensor => {
@@ -85,11 +90,11 @@ export function batchOf(
     extents,
     inputs: {
       item: own(
-        places.map((place) => place?.input.item ?? 0),
+        places.map((place) => place?.input.item ?? padding),
         shape,
       ),
       rating: own(
-        places.map((place) => (place ? (place.input.rating ?? ratings) : 0)),
+        places.map((place) => (place ? (place.input.rating ?? ratings) : padding)),
         shape,
       ),
     },
