@@ -32,6 +32,8 @@ export interface Context extends Required<LongCall> {
   readonly json: boolean;
   /** Colours for the text of the result. */
   readonly colours: Colours;
+  /** Of the terminal that the result goes to; undefined if it goes elsewhere. */
+  readonly columns: number | undefined;
   readonly env: Host["env"];
 }
 
@@ -86,6 +88,7 @@ export class Cli {
         note: reporter.note,
         json,
         colours: coloursFor(host.stdout, host.env, !color),
+        columns: host.stdout.isTTY ? host.stdout.columns : undefined,
         env: host.env,
       });
       reporter.close(true);

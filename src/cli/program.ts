@@ -13,6 +13,7 @@ import { addCommonOptions, examples } from "./help.js";
 import type { Host } from "./host.js";
 import { addPretrainCommand } from "./pretrain.js";
 import { type ProgressMode, progressModes } from "./progress/reporter.js";
+import { addRunsCommand } from "./runs.js";
 import { addSweepCommand } from "./sweep.js";
 
 interface Package {
@@ -54,6 +55,7 @@ export function addAllCommands(program: CommandUnknownOpts, cli: Cli): void {
   addSweepCommand(program, cli);
   addEmbedCommand(program, cli);
   addConfigCommand(program, cli);
+  addRunsCommand(program, cli);
   addDoctorCommand(program, cli);
   addBuildCommand(program, cli);
 }

@@ -27,7 +27,7 @@ export const runFiles = {
 } as const;
 
 /** Made by other parts, and replaced together with the run. */
-const made: readonly string[] = ["encoder", "eval", "report.html", "protocol.json"];
+const made: readonly string[] = ["encoder", "encoder.tmp", "eval", "report.html", "protocol.json"];
 const known = new Set([...Object.values(runFiles), ...made]);
 
 /** `environment.json`. */
@@ -59,7 +59,7 @@ export async function readRunEnvironment(folder: string): Promise<RunEnvironment
   }
   if (found.v !== runVersion) {
     throw new CheckpointError(
-      `${path}: a run of format version ${JSON.stringify(found.v)}; this release reads ${runVersion}`,
+      `${path}: a run of format version ${JSON.stringify(found.v) ?? "none"}; this release reads ${runVersion}`,
     );
   }
   return found as unknown as RunEnvironment;

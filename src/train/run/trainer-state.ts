@@ -47,7 +47,7 @@ export function parseState(value: unknown, where: string): TrainerState {
 function faultOf(value: unknown): string | undefined {
   if (!isObject(value)) return "expected an object";
   const { v, state, step, steps, epoch, best, startedAt, updatedAt, seconds, reason } = value;
-  if (v !== 1) return `expected version 1, got ${JSON.stringify(v)}`;
+  if (v !== 1) return `expected version 1, got ${JSON.stringify(v) ?? "none"}`;
   if (!states.includes(state)) return `state: expected one of ${states.join(", ")}`;
   for (const [name, number] of Object.entries({ step, steps, epoch, seconds })) {
     if (typeof number !== "number" || !(number >= 0)) return `${name}: expected a number from 0`;
