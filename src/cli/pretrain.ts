@@ -16,6 +16,7 @@ import {
 import { given } from "./data/mapping-flags.js";
 import { examples } from "./help.js";
 import { pluginFlag, readPlugins } from "./plugins.js";
+import { parseSize } from "./size.js";
 
 /** `user-llm pretrain`: stage 1. */
 export function addPretrainCommand(program: CommandUnknownOpts, cli: Cli): void {
@@ -76,6 +77,10 @@ async function pretrainOrPlan(context: Context, flags: PretrainFlags): Promise<R
   const config = await configOf(context, flags);
   const custom = await readPlugins(flags.plugin);
   const { signal, onProgress } = context;
+  const { ensurePrepared } = await import("../recipes/ensure-prepared.js");
+  const memoryLimit = parseSize(String(config.data.memoryLimit));
+  if (await ensurePrepared(config.data, memoryLimit, { signal, onProgress }))
+    context.note(`prepared ${config.data.out}`);
   if (dryRun) {
     const [{ planPretraining }, { describePlan }] = await Promise.all([
       import("../recipes/plan.js"),

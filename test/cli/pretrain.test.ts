@@ -58,6 +58,24 @@ test.serial("a dry run leaves nothing", async (t) => {
   t.false(existsSync(folder));
 });
 
+test.serial(
+  "data that is not there is prepared first, where the configuration says how",
+  async (t) => {
+    const { folder } = await given(t);
+    const input = fileURLToPath(new URL("../data/fixtures/movielens-csv", import.meta.url));
+    const out = `${folder}-data`;
+    const source = [`data.source=movielens`, `data.input=${input}`, "data.split.windows=padded"];
+    const small = ["data.split.validation=false", "pretrain.steps=2", "encoder.layers=1"];
+    const set = [...source, ...small].flatMap((option) => ["--set", option]);
+    const trained = await runMain(["pretrain", "--data", out, "--run-dir", folder, ...set]);
+    t.is(trained.exitCode, 0, trained.stderr);
+    t.regex(trained.stderr, /prepared .*run-data/);
+    const again = await runMain(["pretrain", "--data", out, "--run-dir", `${folder}-2`, ...set]);
+    t.is(again.exitCode, 0, again.stderr);
+    t.notRegex(again.stderr, /prepared /);
+  },
+);
+
 test.serial("a plugin's encoder is trained; a module without one is refused", async (t) => {
   const { flags, folder } = await given(t);
   const parent = await freshFolder(t);
