@@ -8,9 +8,9 @@ import {
   mostPopular,
   type Ranker,
   type RankingResult,
+  writeRanking,
 } from "../evaluate/index.js";
 import type { LongCall } from "../progress.js";
-import { replaceJson } from "../train/run/json.js";
 import type { Config } from "./config.js";
 import type { StageOne } from "./stage-one.js";
 
@@ -39,11 +39,18 @@ export async function rankAll(
   return results;
 }
 
-/** Writes results below a folder, by ranker: `sasrec.json`, `most-popular.json`. */
+/** Writes results into a folder, a file for each ranker: `sasrec.json`, `most-popular.json`. */
 export async function writeRankings(
   folder: string,
   results: readonly RankingResult[],
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
-  for (const result of results) await replaceJson(join(folder, `${result.ranker}.json`), result);
+  for (const result of results)
+    await writeRanking(join(folder, `${slugOf(result.ranker)}.json`), result);
+}
+
+/** A name as part of a file name: `most popular` becomes `most-popular`. */
+export function slugOf(name: string): string {
+  const words = name.toLowerCase().match(/[\p{L}\p{M}\p{N}]+/gu);
+  return words?.join("-") ?? "unnamed";
 }
