@@ -1,6 +1,7 @@
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import type { Cli } from "./action.js";
 import { examples } from "./help.js";
+import { addRunsCompareCommand } from "./runs/compare.js";
 import { addRunsListCommand } from "./runs/list.js";
 import { addRunsShowCommand } from "./runs/show.js";
 
@@ -8,8 +9,16 @@ import { addRunsShowCommand } from "./runs/show.js";
 export function addRunsCommand(program: CommandUnknownOpts, cli: Cli): void {
   const runs = program
     .command("runs")
-    .description("list and show runs")
-    .addHelpText("after", examples("user-llm runs ls", "user-llm runs show runs/first"));
+    .description("list, show and compare runs")
+    .addHelpText(
+      "after",
+      examples(
+        "user-llm runs ls",
+        "user-llm runs show runs/first",
+        "user-llm runs compare runs/first runs/second",
+      ),
+    );
   addRunsListCommand(runs, cli);
   addRunsShowCommand(runs, cli);
+  addRunsCompareCommand(runs, cli);
 }

@@ -1,8 +1,7 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import type { Cli } from "../action.js";
 import { examples } from "../help.js";
+import { runPath } from "./run-path.js";
 import { describeRun } from "./show-text.js";
 
 /** `user-llm runs show`: all that a run folder tells. */
@@ -18,8 +17,7 @@ export function addRunsShowCommand(runs: CommandUnknownOpts, cli: Cli): void {
     .action(
       cli.action(async ({ colours, columns }, run, _options) => {
         const { readRun } = await import("../../train/run/run-details.js");
-        const path = !existsSync(run) && existsSync(join("runs", run)) ? join("runs", run) : run;
-        const details = await readRun(path);
+        const details = await readRun(runPath(run));
         return { document: { run: details }, text: describeRun(details, { colours, columns }) };
       }),
     );
