@@ -6,8 +6,10 @@ import type { PreparedData } from "../data/index.js";
 import { UsageError } from "../errors.js";
 import type { EmbedResult } from "../recipes/embed/index.js";
 import type { Cli, Context, Result } from "./action.js";
+import { repeated } from "./config-options.js";
 import { addMappingFlags, given, type MappingFlags, tableOfFlags } from "./data/mapping-flags.js";
 import { examples } from "./help.js";
+import { pluginFlag, readPlugins } from "./plugins.js";
 
 /** `user-llm embed`: an encoder's embeddings of users, as files. */
 export function addEmbedCommand(program: CommandUnknownOpts, cli: Cli): void {
@@ -39,7 +41,8 @@ export function addEmbedCommand(program: CommandUnknownOpts, cli: Cli): void {
         .default("last"),
     )
     .option("--batch-size <users>", "users that are embedded together", wholeNumber)
-    .option("--overwrite", "write again what is there, and remove what is of another encoder");
+    .option("--overwrite", "write again what is there, and remove what is of another encoder")
+    .option(...pluginFlag, repeated);
   addMappingFlags(command, { format: "--input-format" });
   command
     .addHelpText(
@@ -55,6 +58,7 @@ export function addEmbedCommand(program: CommandUnknownOpts, cli: Cli): void {
 }
 
 interface EmbedFlags extends Omit<MappingFlags, "format"> {
+  plugin?: readonly string[];
   encoder: string;
   data?: string;
   source?: string;
@@ -80,7 +84,8 @@ async function embedUsers(context: Context, flags: EmbedFlags): Promise<Result> 
   ]);
   const { signal, onProgress } = context;
   return await withData(context, flags, async (data) => {
-    using encoder = await loadEncoder(await findEncoder(flags.encoder), { signal });
+    const custom = await readPlugins(flags.plugin);
+    using encoder = await loadEncoder(await findEncoder(flags.encoder), { custom, signal });
     const options = { out, format, shard, pool, batchSize, overwrite, signal, onProgress };
     const result = await embed(encoder, data, options);
     return { document: { folder: out, ...result }, text: describe(out, result) };

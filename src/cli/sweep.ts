@@ -9,14 +9,15 @@ import {
   setFlag,
 } from "./config-options.js";
 import { examples } from "./help.js";
+import { pluginFlag, readPlugins } from "./plugins.js";
 import { describePlan, describeSweep, describeTrial } from "./sweep-text.js";
 
-/** How a trial is run; loaded when there is one to run. */
-export type LoadTrial = () => Promise<RunTrial>;
+/** How a trial is run, with encoders of the user's own; loaded when there is one to run. */
+export type LoadTrial = (plugins: readonly string[] | undefined) => Promise<RunTrial>;
 
-const loadPretraining: LoadTrial = async () => {
+const loadPretraining: LoadTrial = async (plugins) => {
   const { pretrainTrial } = await import("../recipes/pretrain-trial.js");
-  return pretrainTrial();
+  return pretrainTrial(await readPlugins(plugins));
 };
 
 interface SweepFlags extends ConfigOptions {
@@ -24,6 +25,7 @@ interface SweepFlags extends ConfigOptions {
   resume?: true | undefined;
   retryFailed?: true | undefined;
   dryRun?: true | undefined;
+  plugin?: readonly string[] | undefined;
 }
 
 /** `user-llm sweep`: pretraining with many values of options, compared on validation data. */
@@ -41,6 +43,7 @@ export function addSweepCommand(
     .option("--resume", "go on with the sweep in the folder")
     .option("--retry-failed", "with --resume, run trials again that have failed")
     .option("--dry-run", "only list the trials")
+    .option(...pluginFlag, repeated)
     .addHelpText(
       "after",
       examples(
@@ -72,7 +75,7 @@ async function run(context: Context, flags: SweepFlags, load: LoadTrial): Promis
   const { signal, onProgress, note, colours } = context;
   const summary = await sweep(config, {
     ...{ folder: out, layers, resume, retryFailed, signal, onProgress },
-    runTrial: await load(),
+    runTrial: await load(flags.plugin),
     onTrial: (trial, soFar) => note(describeTrial(trial, soFar)),
   });
   return { document: { folder: out, ...summary }, text: describeSweep(out, summary, colours) };

@@ -100,6 +100,12 @@ export const mine = {
   const evaluated = await runMain(["eval", folder, "--plugin", plugin, "--no-baselines"]);
   t.is(evaluated.exitCode, 0, evaluated.stderr);
 
+  const exported = await runMain([
+    ...["embed", "--encoder", folder, "--data", flags[3]!, "--plugin", plugin],
+    ...["--out", `${folder}-embeddings`],
+  ]);
+  t.is(exported.exitCode, 0, exported.stderr);
+
   const without = await runMain([...command, "--run-dir", `${folder}-2`]);
   t.is(without.exitCode, 2);
   t.regex(without.stderr, /no encoder "mine" was given; there are none/);
