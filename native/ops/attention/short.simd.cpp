@@ -7,8 +7,8 @@
 // sees is skipped.
 #include "ops/attention/short.simd.h"
 
+#include "devices/cpu/philox.simd.h"
 #include "devices/cpu/vector.simd.h"
-#include "ops/attention/dropout.simd.h"
 #include "ops/attention/rotary.simd.h"
 
 namespace userllm {
@@ -274,13 +274,26 @@ SIMD_INLINE void store_turned_back(const AttentionRules<float>& rules, const flo
       for (int64_t d = 0; d < rules.width; ++d) to[i * to_stride + d] = 0;
 }
 
-// factors[key][slot]: what dropout multiplies the probabilities with.
+// factors[key][slot]: what dropout multiplies the probabilities with of the keys that a query sees. A lane is a query,
+// so that words come out where they belong; those of a block are of four keys.
 void find_factors(const AttentionRules<float>& rules, const AttentionHead<float>& head, const Visible& visible,
                   float* factors) {
-  alignas(64) float rows[kShort * kShort];
-  for (int64_t i = 0; i < head.queries; ++i)
-    dropout_factors<kShort>(rules, head.dropout_block + uint64_t(i) * kDropoutRow, 0, kShort, rows + i * kShort);
-  transpose(rows, kShort, head.queries, head.keys, visible.empty, 1, factors);
+  const VecU call[] = {splat(uint32_t(rules.dropout_call)), splat(uint32_t(rules.dropout_call >> 32))};
+  for (int64_t slot = 0; slot < visible.slots; slot += kL) {
+    VecU low = {}, high = {};  // of each query's first block; the blocks after it change the lower half alone
+    for (int i = 0; i < kL; ++i) {
+      const uint64_t block = head.dropout_block + uint64_t(slot + i - visible.empty) * kDropoutRow;
+      low[i] = uint32_t(block), high[i] = uint32_t(block >> 32);
+    }
+    const Range keys = visible.keys_of({slot, slot + kL});
+    for (int64_t j = keys.begin / 4 * 4; j < keys.end; j += 4) {
+      VecU words[] = {low + uint32_t(j / 4), high, call[0], call[1]};
+      philox_rounds(rules.dropout_key, words);
+      for (int w = 0; w < 4; ++w)
+        store(factors + (j + w) * kRow + slot,
+              words[w] >= rules.dropout_threshold ? splat(rules.dropout_scale) : VecF{});
+    }
+  }
 }
 
 // ---- softmax of a vector of queries
