@@ -18,7 +18,7 @@ type Part = "validation" | "test";
 
 /** The encoder's result first, then those of the baselines that the configuration names. */
 export async function rankAll(
-  { encoder: { kind }, evaluate, seed }: Pick<Config, "encoder" | "evaluate" | "seed">,
+  { encoder: described, evaluate, seed }: Pick<Config, "encoder" | "evaluate" | "seed">,
   { data, split, encoder }: Pick<StageOne, "data" | "split" | "encoder">,
   part: Part,
   longCall: LongCall,
@@ -27,7 +27,8 @@ export async function rankAll(
   const options = { part, ks, bootstrap, batchSize, seed, ...longCall };
   const results: RankingResult[] = [];
   {
-    using ranker = encoderRanker(encoder, { name: kind });
+    const name = described.kind === "custom" ? described.name : described.kind;
+    using ranker = encoderRanker(encoder, { name });
     results.push(await evaluateRanking(ranker, data, split, options));
   }
   const make: Record<(typeof baselines)[number], () => Promise<Ranker>> = {
