@@ -31,12 +31,12 @@ export interface PretrainResult {
   readonly reason: FitResult["reason"];
   /** Optimizer steps done, before an interruption too. */
   readonly steps: number;
-  /** That the run has been going, before an interruption too. */
+  /** Seconds that the run has been going, before an interruption too. */
   readonly seconds: number;
   readonly best: FitResult["best"];
   /** Metrics of the best checkpoint in its validation, by name; empty where nothing was validated. */
   readonly validation: Readonly<Record<string, number>>;
-  /** Of the test windows: the best checkpoint, then the baselines. Empty when the training was aborted. */
+  /** Of the test windows: the best checkpoint, then the baselines. Empty when the training was aborted, or `test` was false. */
   readonly test: readonly RankingResult[];
 }
 

@@ -29,6 +29,7 @@ export class RunJournal {
     this.#startedAt = startedAt;
   }
 
+  /** @throws DataError when the folder cannot be written */
   static async begin(run: RunFolder, journey: Journey): Promise<RunJournal> {
     const { startedAt } = await readRunEnvironment(run.path);
     const journal = new RunJournal(run, journey, startedAt);
@@ -102,7 +103,7 @@ export class RunJournal {
 }
 
 /** A record for people: `step 200, epoch 1.42, train: loss 5.61, learningRate 0.0009`. */
-export function recordLine({ step, epoch, split, values }: MetricRecord): string {
+function recordLine({ step, epoch, split, values }: MetricRecord): string {
   const figures = Object.entries(values).map(([name, value]) => `${name} ${figure(value)}`);
   return `step ${step}, epoch ${epoch.toFixed(2)}, ${split}: ${figures.join(", ")}`;
 }
