@@ -1,8 +1,9 @@
 /**
  * Checks that imports and includes go one way. The tables below are the architecture:
  *
- *     TypeScript  cli -> recipes -> { train, evaluate, report } -> tasks -> models -> { nn, optim }
+ *     TypeScript  cli -> recipes -> { train, evaluate, report } -> tasks -> generate -> models -> { nn, optim }
  *                 -> autograd -> ops -> tensor -> native.ts       { data, tokenizers } -> tensor       recipes -> config
+ *                 tasks -> data       generate -> { tokenizers, hub }
  *                 bench -> test/cases -> src       examples -> the package's public entries
  *     C++         binding -> ops -> devices -> core,  binding -> data -> core;  an op never includes another op
  *
@@ -24,7 +25,8 @@ const sourceLayers = {
   train: ["tasks", "package-version"],
   evaluate: ["tasks", "package-version"],
   report: ["tasks"],
-  tasks: ["models", "data", "tokenizers"],
+  tasks: ["generate", "data"],
+  generate: ["models", "tokenizers", "hub"],
   models: ["nn", "optim"],
   nn: ["autograd"],
   optim: ["autograd"],
@@ -33,6 +35,7 @@ const sourceLayers = {
   data: ["tensor"],
   config: [],
   tokenizers: ["tensor"],
+  hub: ["errors", "progress"],
   tensor: ["native"],
   native: ["errors"],
   errors: [],

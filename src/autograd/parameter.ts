@@ -81,6 +81,24 @@ export class Parameter implements Disposable {
     this.dropShadow();
   }
 
+  /**
+   * Replaces the value as {@link assign} does, by one that may have another floating-point dtype: for weights that are
+   * kept in bfloat16.
+   *
+   * @throws UsageError when the shapes differ, or one has whole numbers
+   */
+  replace(value: Tensor): void {
+    const old = this.#value;
+    if (!sameShape(value.shape, old.shape) || isFloat(value.dtype) !== isFloat(old.dtype))
+      throw new UsageError(
+        `replace: ${value.dtype} ${formatShape(value.shape)} cannot replace ${old.dtype} ${formatShape(old.shape)}`,
+      );
+    if (value === old) return;
+    this.#value = keep(value);
+    old.dispose();
+    this.dropShadow();
+  }
+
   dispose(): void {
     this.dropShadow();
     this.#value.dispose();

@@ -1,1 +1,2 @@
 export * from "./encoders/index.js";
+export * from "./llm/index.js";

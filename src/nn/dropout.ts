@@ -1,7 +1,7 @@
 import { UsageError } from "../errors.js";
 import { add, dropout, type Generator } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
-import type { Linear } from "./linear.js";
+import type { AdaptableLinear } from "./lora-linear.js";
 import { Module } from "./module.js";
 
 /** While training, zeroes elements with probability `p` and scales the others by 1/(1-p). */
@@ -27,7 +27,7 @@ export class Dropout extends Module {
   }
 
   /** The end of a branch: `dropout(linear(x)) + residual`, in one pass where nothing is dropped. */
-  after(linear: Linear, x: Tensor, residual?: Tensor): Tensor {
+  after(linear: AdaptableLinear, x: Tensor, residual?: Tensor): Tensor {
     if (!this.active) return linear.forward(x, { residual });
     const dropped = this.forward(linear.forward(x));
     return residual ? add(residual, dropped) : dropped;

@@ -3,6 +3,7 @@ import { type GateActivation, geglu, swiglu } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Dropout } from "./dropout.js";
 import { Linear, type LinearLayerOptions } from "./linear.js";
+import type { AdaptableLinear } from "./lora-linear.js";
 import { Module } from "./module.js";
 
 export interface GatedMLPOptions extends LinearLayerOptions {
@@ -26,9 +27,9 @@ export interface GatedMLPOptions extends LinearLayerOptions {
  * @see Shazeer, "GLU variants improve transformer", arXiv:2002.05202
  */
 export class GatedMLP extends Module {
-  readonly gate: Linear;
-  readonly up: Linear;
-  readonly down: Linear;
+  gate: AdaptableLinear;
+  up: AdaptableLinear;
+  down: AdaptableLinear;
   readonly dropout: Dropout;
   readonly activation: GateActivation;
 

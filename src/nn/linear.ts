@@ -1,10 +1,15 @@
 import { Parameter } from "../autograd/parameter.js";
 import { type LinearOptions, linear, type Precision } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { fanInUniform, type InitOptions } from "./init.js";
+import { fanInUniform, type InitOptions, normal, zeros } from "./init.js";
 import { Module } from "./module.js";
 
 export interface LinearLayerOptions extends InitOptions {
+  /**
+   * Standard deviation of weights that start normal, with biases at zero; 0 for weights that a checkpoint replaces.
+   * Default: weights and biases uniform in ±1/√inWidth, as PyTorch's.
+   */
+  std?: number | undefined;
   /** Default: true. */
   bias?: boolean;
   /**
@@ -17,23 +22,29 @@ export interface LinearLayerOptions extends InitOptions {
 /** The part of {@link LinearOptions} that a layer decides. */
 export type ProductOptions = Pick<LinearOptions, "precision" | "shadow">;
 
-/** `x · weightᵀ + bias`; weights start uniform in ±1/√inWidth, as PyTorch's. */
+/** `x · weightᵀ + bias`. */
 export class Linear extends Module {
   /** `[outWidth, inWidth]` */
   readonly weight: Parameter;
   /** `[outWidth]` */
-  readonly bias: Parameter | undefined;
+  readonly bias: Parameter | undefined = undefined;
   readonly precision: Precision;
 
   constructor(
     readonly inWidth: number,
     readonly outWidth: number,
-    { bias = true, precision = "float32", ...init }: LinearLayerOptions = {},
+    { bias = true, precision = "float32", std, ...init }: LinearLayerOptions = {},
   ) {
     super();
-    this.weight = new Parameter(fanInUniform([outWidth, inWidth], inWidth, init));
+    const shape = [outWidth, inWidth] as const;
+    this.weight = new Parameter(
+      std === undefined ? fanInUniform(shape, inWidth, init) : normal(shape, std, init),
+    );
     this.precision = precision;
-    this.bias = bias ? new Parameter(fanInUniform([outWidth], inWidth, init)) : undefined;
+    if (bias)
+      this.bias = new Parameter(
+        std === undefined ? fanInUniform([outWidth], inWidth, init) : zeros([outWidth], init),
+      );
   }
 
   /**
@@ -48,6 +59,7 @@ export class Linear extends Module {
   /** How products with the weight are made. */
   get product(): ProductOptions {
     const { precision, weight } = this;
-    return precision === "bfloat16" ? { precision, shadow: weight.shadow } : { precision };
+    const copied = precision === "bfloat16" && weight.value.dtype === "float32";
+    return copied ? { precision, shadow: weight.shadow } : { precision };
   }
 }

@@ -1,6 +1,15 @@
 import { Parameter } from "../autograd/parameter.js";
 import { UsageError } from "../errors.js";
-import { add, cast, type Generator, loraLinear, matmul, noGrad } from "../ops/index.js";
+import {
+  add,
+  cast,
+  type Generator,
+  gelu,
+  type LinearOptions,
+  loraLinear,
+  matmul,
+  noGrad,
+} from "../ops/index.js";
 import { tidy } from "../tensor/memory.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Dropout } from "./dropout.js";
@@ -66,9 +75,16 @@ export class LoraLinear extends Module {
   /**
    * `x [..., inWidth]` → `[..., outWidth]`.
    *
-   * @param options a residual added in the same pass
+   * @param options a GELU, or a residual added in the same pass
    */
-  forward(x: Tensor, { residual }: { residual?: Tensor | undefined } = {}): Tensor {
+  forward(
+    x: Tensor,
+    { activation = "none", residual }: Pick<LinearOptions, "activation" | "residual"> = {},
+  ): Tensor {
+    if (activation !== "none") {
+      const activated = gelu(this.forward(x));
+      return residual ? add(activated, residual) : activated;
+    }
     const { base, a, b, scale } = this;
     return loraLinear(x, base.weight.value, base.bias?.value, [{ a: a.value, b: b.value, scale }], {
       residual,
@@ -104,3 +120,6 @@ export class LoraLinear extends Module {
     return this.base;
   }
 }
+
+/** A linear layer, or one with an adapter in its place. */
+export type AdaptableLinear = Linear | LoraLinear;

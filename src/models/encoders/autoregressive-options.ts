@@ -4,7 +4,9 @@ import type { Precision } from "../../ops/index.js";
 import { requireWhole } from "./checks.js";
 import type { NegativeSamplerOptions } from "./negative-sampler.js";
 
-export interface AutoregressiveOptions extends InitOptions {
+export interface AutoregressiveOptions extends Pick<InitOptions, "generator"> {
+  /** Default: `float32`. */
+  dtype?: "float32" | "float64";
   /** Transformer blocks. Default: 6. */
   layers?: number | undefined;
   /** Of a user embedding. Default: 128. */

@@ -1,0 +1,15 @@
+export { ConfigReader } from "./config-reader.js";
+export { Decoder, type HiddenOptions, ignoredTarget, type TokenBatch } from "./decoder.js";
+export type {
+  DecoderAttentionOptions,
+  DecoderDropout,
+  DecoderInit,
+  DecoderMlp,
+  DecoderNorm,
+  DecoderOptions,
+  DecoderRotary,
+} from "./decoder-options.js";
+export { llmFamilies } from "./families/index.js";
+export type { LlmFamily, NameTable, StoredLayout, StoredModule } from "./family.js";
+export { type LoadDecoderOptions, type LoadedDecoder, loadDecoder } from "./load-decoder.js";
+export { type StoredParameter, storedModule, storedParameters } from "./stored-tensors.js";
