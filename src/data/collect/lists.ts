@@ -13,6 +13,13 @@ export class Int32List {
     this.#array[this.#length++] = value;
   }
 
+  pushAll(values: Int32Array): void {
+    const length = this.#length + values.length;
+    if (length > this.#array.length) this.#array = grown(this.#array, 2 * length);
+    this.#array.set(values, this.#length);
+    this.#length = length;
+  }
+
   /** A copy as long as the list. */
   toArray(): Int32Array {
     return this.#array.slice(0, this.#length);
