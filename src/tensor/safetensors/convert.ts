@@ -35,9 +35,9 @@ const limits = { int32: [-(2 ** 31), 2 ** 31 - 1], uint8: [0, 255] } as const;
 /**
  * Converts elements of a file.
  *
- * @param bytes    the elements, whole ones
- * @param into     an array of `dtype`
- * @param position in `into` where they go
+ * @param bytes the elements, whole ones
+ * @param into  an array of `dtype` that takes them all
+ * @param begin which of the tensor's elements is the first, for messages
  * @throws CheckpointError for an integer that `dtype` cannot hold, or a BOOL other than 0 and 1
  */
 export function convertInto(
@@ -46,7 +46,7 @@ export function convertInto(
   bytes: ArrayBuffer,
   dtype: DType,
   into: TensorData,
-  position: number,
+  begin: number,
 ): void {
   const values = decoded(stored, bytes);
   if (dtype === "int32" || dtype === "uint8") {
@@ -54,11 +54,11 @@ export function convertInto(
     for (let i = 0; i < values.length; i++)
       if (!(values[i]! >= low && values[i]! <= high))
         throw new CheckpointError(
-          `${subject}: element ${position + i} is ${values[i]}, ` +
+          `${subject}: element ${begin + i} is ${values[i]}, ` +
             `${stored} read as ${dtype} must be from ${low} to ${high}`,
         );
   }
-  into.set(dtype === "bfloat16" ? toBFloat16(values) : values, position);
+  into.set(dtype === "bfloat16" ? toBFloat16(values) : values);
 }
 
 function decoded(stored: StoredDType, bytes: ArrayBuffer): ArrayLike<number> {
@@ -102,6 +102,36 @@ function fromFloat16(halves: Uint16Array): Float32Array {
         (fraction << 13);
   }
   return result;
+}
+
+/** The smallest number that is rounded to a half-precision infinity. */
+export const overflowFloat16 = 65520;
+
+/**
+ * Numbers rounded to IEEE half precision, ties to even; a NaN stays a NaN.
+ *
+ * @returns the 16 bits of each; a finite number beyond the range becomes an infinity
+ */
+export function toFloat16(values: ArrayLike<number>): Uint16Array {
+  const floats = Float32Array.from(values);
+  const bits = new Uint32Array(floats.buffer);
+  const result = new Uint16Array(bits.length);
+  for (let i = 0; i < bits.length; i++) {
+    const sign = (bits[i]! >>> 16) & 0x8000;
+    const magnitude = bits[i]! & 0x7fffffff;
+    if (magnitude > 0x7f800000) result[i] = sign | 0x7e00;
+    else if (magnitude >= 0x477ff000) result[i] = sign | 0x7c00;
+    else if (magnitude >= 0x38800000)
+      result[i] = sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
+    else result[i] = sign | roundedToEven(Math.abs(floats[i]!) * 2 ** 24);
+  }
+  return result;
+}
+
+function roundedToEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
 }
 
 /** 64-bit integers, given as pairs of 32-bit halves; beyond ±2^53 rounded. */

@@ -5,4 +5,5 @@ export {
   SafetensorsFile,
   type SafetensorsInfo,
 } from "./read.js";
-export { type SaveSafetensorsOptions, saveSafetensors } from "./write.js";
+export { type SavedTensors, type SaveSafetensorsOptions, saveSafetensors } from "./write.js";
+export type { DeferredTensor, StorageDType } from "./write-tensors.js";

@@ -23,7 +23,8 @@ import {
 import { shown, type Waiting } from "./json-reader.js";
 
 const pieceBytes = 1 << 16;
-const chunkBytes = 1 << 22;
+/** Elements that are read and converted before others get their turn. */
+const blockSize = 1 << 20;
 const maxRank = 8;
 const maxSize = 2 ** 48;
 
@@ -43,12 +44,23 @@ export interface ReadOptions {
    * Default: `float32` for floating point, `int32` for integers, `uint8` for U8 and BOOL.
    */
   dtype?: DType | undefined;
+  /** Aborting rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
 }
 
 interface Shard {
   readonly path: string;
   readonly handle: FileHandle;
   readonly header: Header;
+}
+
+/** A tensor in a file, and what it is to be read as. */
+interface Reading {
+  /** For messages. */
+  readonly subject: string;
+  readonly handle: FileHandle;
+  readonly stored: StoredTensor;
+  readonly dtype: DType;
 }
 
 /** An open checkpoint: one safetensors file, or several with an index. */
@@ -89,31 +101,45 @@ export class SafetensorsFile implements AsyncDisposable {
    *
    * @throws CheckpointError when there is no such tensor, it has more than 8 dimensions, or a value does not fit
    */
-  async read(name: string, { dtype }: ReadOptions = {}): Promise<Tensor> {
-    const { shard, stored } = this.#find(name);
-    const wanted = dtype ?? defaultDType(stored.dtype);
-    dtypeCode(wanted);
-    const subject = `${shard.path}: ${shown(name)}`;
-    if (stored.shape.length > maxRank || stored.shape.some((size) => size > maxSize))
-      throw new CheckpointError(
-        `${subject}: ${formatShape(stored.shape)} is not the shape of a tensor: ` +
-          `it has at most ${maxRank} dimensions, each at most ${maxSize}`,
-      );
-    if (!convertible(stored.dtype, wanted))
-      throw new CheckpointError(`${subject}: ${stored.dtype} cannot be read as ${wanted}`);
-    const data = sameBytes(stored.dtype, wanted)
-      ? await copied(subject, shard.handle, stored, wanted)
-      : await convertedInChunks(subject, shard.handle, stored, wanted);
-    return tensor(data, { shape: stored.shape, dtype: wanted });
+  async read(name: string, { dtype: wanted, signal }: ReadOptions = {}): Promise<Tensor> {
+    const reading = this.#reading(name, wanted);
+    const { subject, stored, dtype } = reading;
+    const data = blank(subject, dtype, sizeOf(stored.shape));
+    for (let at = 0; at < data.length; at += blockSize) {
+      signal?.throwIfAborted();
+      await fill(reading, at, data.subarray(at, at + blockSize));
+    }
+    return tensor(data, { shape: stored.shape, dtype });
+  }
+
+  /**
+   * Reads one tensor a million elements at a time, converting them on the way: for what should not be in memory twice.
+   *
+   * @returns the elements in order; each block is overwritten by the next
+   * @throws CheckpointError as `read()`
+   */
+  async *blocks(
+    name: string,
+    { dtype: wanted, signal }: ReadOptions = {},
+  ): AsyncGenerator<TensorData, void> {
+    const reading = this.#reading(name, wanted);
+    const size = sizeOf(reading.stored.shape);
+    const block = blank(reading.subject, reading.dtype, Math.min(size, blockSize));
+    for (let at = 0; at < size; at += blockSize) {
+      signal?.throwIfAborted();
+      const next = block.subarray(0, size - at);
+      await fill(reading, at, next);
+      yield next;
+    }
   }
 
   /** Reads all tensors, one after the other; `dtype` then only applies to floating-point ones. */
-  async readAll({ dtype }: ReadOptions = {}): Promise<Map<string, Tensor>> {
+  async readAll({ dtype, signal }: ReadOptions = {}): Promise<Map<string, Tensor>> {
     const result = new Map<string, Tensor>();
     try {
       for (const [name, { stored }] of this.#tensors) {
         const floats = isFloat(defaultDType(stored.dtype));
-        result.set(name, await this.read(name, { dtype: floats ? dtype : undefined }));
+        result.set(name, await this.read(name, { dtype: floats ? dtype : undefined, signal }));
       }
       return result;
     } catch (error) {
@@ -128,6 +154,22 @@ export class SafetensorsFile implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** What is to be read, if it can be. */
+  #reading(name: string, wanted: DType | undefined): Reading {
+    const { shard, stored } = this.#find(name);
+    const dtype = wanted ?? defaultDType(stored.dtype);
+    dtypeCode(dtype); // throws for what JavaScript callers may pass
+    const subject = `${shard.path}: ${shown(name)}`;
+    if (stored.shape.length > maxRank || stored.shape.some((size) => size > maxSize))
+      throw new CheckpointError(
+        `${subject}: ${formatShape(stored.shape)} is not the shape of a tensor: ` +
+          `it has at most ${maxRank} dimensions, each at most ${maxSize}`,
+      );
+    if (!convertible(stored.dtype, dtype))
+      throw new CheckpointError(`${subject}: ${stored.dtype} cannot be read as ${dtype}`);
+    return { subject, handle: shard.handle, stored, dtype };
   }
 
   #find(name: string): { shard: Shard; stored: StoredTensor } {
@@ -260,41 +302,25 @@ async function readIndex(index: string): Promise<Map<string, string>> {
   }
 }
 
-/** Elements as they are in the file. */
-async function copied(
-  subject: string,
-  handle: FileHandle,
-  { offset, bytes }: StoredTensor,
-  dtype: DType,
-): Promise<TensorData> {
-  const result = blank(subject, dtype, bytes);
-  const all = Buffer.from(result.buffer);
-  for (let at = 0; at < bytes; at += chunkBytes)
-    await readFully(
-      subject,
-      handle,
-      all.subarray(at, Math.min(bytes, at + chunkBytes)),
-      offset + at,
-    );
-  return result;
-}
-
-async function convertedInChunks(
-  subject: string,
-  handle: FileHandle,
-  { dtype: stored, shape, offset, bytes }: StoredTensor,
-  dtype: DType,
-): Promise<TensorData> {
-  const result = blank(subject, dtype, sizeOf(shape) * bytesPerElement[dtype]);
-  for (let at = 0; at < bytes; at += chunkBytes) {
-    const chunk = new ArrayBuffer(Math.min(bytes - at, chunkBytes));
-    await readFully(subject, handle, Buffer.from(chunk), offset + at);
-    convertInto(subject, stored, chunk, dtype, result, at / storedBytes[stored]);
+/** Reads as many elements as `into` has, from element `begin` on. */
+async function fill(
+  { subject, handle, stored, dtype }: Reading,
+  begin: number,
+  into: TensorData,
+): Promise<void> {
+  const width = storedBytes[stored.dtype];
+  const place = stored.offset + begin * width;
+  if (sameBytes(stored.dtype, dtype)) {
+    const { buffer, byteOffset, byteLength } = into;
+    return await readFully(subject, handle, Buffer.from(buffer, byteOffset, byteLength), place);
   }
-  return result;
+  const bytes = new ArrayBuffer(into.length * width);
+  await readFully(subject, handle, Buffer.from(bytes), place);
+  convertInto(subject, stored.dtype, bytes, dtype, into, begin);
 }
 
-function blank(subject: string, dtype: DType, bytes: number): TensorData {
+function blank(subject: string, dtype: DType, size: number): TensorData {
+  const bytes = size * bytesPerElement[dtype];
   try {
     return viewOf(dtype, new ArrayBuffer(bytes));
   } catch (cause) {
