@@ -1,3 +1,4 @@
+export * from "./checkpoint/index.js";
 export { ConfigReader } from "./config-reader.js";
 export { Decoder, type HiddenOptions, ignoredTarget, type TokenBatch } from "./decoder.js";
 export type {

@@ -1,125 +1,110 @@
 import { CheckpointError } from "../../../errors.js";
-import { concat } from "../../../ops/index.js";
 import type { LongCall } from "../../../progress.js";
-import { type Shape, type Tensor, tidy } from "../../../tensor/index.js";
-import type { Checkpoint, WeightDType } from "./open-checkpoint.js";
+import { type DType, type Shape, type Tensor, tidy } from "../../../tensor/index.js";
+import type { Checkpoint } from "./open-checkpoint.js";
 
-/** A tensor as the checkpoint has it. */
-export interface StoredPart {
-  readonly name: string;
-  readonly shape: Shape;
-}
-
-/** A tensor of the model, and what of the checkpoint it is made of. */
+/** A tensor of the model, and where the checkpoint has it. */
 export interface WantedTensor {
-  /** Most often one. */
-  readonly parts: readonly StoredPart[];
-  /** Makes the tensor of its parts; they are disposed after. Default: they follow each other along the first dimension. */
-  readonly assemble?: ((parts: readonly Tensor[]) => Tensor) | undefined;
-  /** What it is held as. Default: that of the options. */
-  readonly dtype?: WeightDType | undefined;
+  /** The name in the checkpoint; of several, the first that is there. */
+  readonly names: readonly [string, ...string[]];
+  /** As the checkpoint has it. */
+  readonly shape: Shape;
+  /** What it is held as. Default: `float32`. */
+  readonly dtype?: DType | undefined;
+  /** From the checkpoint's layout to the model's. The argument is disposed then. Default: they are the same. */
+  readonly fromStored?: ((stored: Tensor) => Tensor) | undefined;
 }
 
 export interface LoadTensorsOptions extends LongCall {
-  /** What tensors are held as that do not say it themselves. Default: `float32`. */
-  dtype?: WeightDType | undefined;
-  /** Tells of a tensor of the checkpoint that no model needs it, such as a mask that can be computed. Default: none. */
+  /** Tells of a name in the checkpoint that no model needs it: a mask that can be computed, a copy. Default: none. */
   ignored?: ((name: string) => boolean) | undefined;
 }
 
 /**
- * Reads the weights of a model, one after the other in the order of the files: at its peak the memory holds the model and
- * the tensor that is being made, twice. Everything is compared before anything is read.
+ * Reads the weights of a model, in the order of the files. Everything is compared before anything is read; then one tensor
+ * at a time is in memory, twice at most, besides those that the caller keeps.
  *
- * @param wanted by the paths of the model's parameters
- * @returns by the same paths, in the same order; the caller owns the tensors
+ *     for await (const [parameter, value] of loadTensors(checkpoint, wanted)) parameter.assign(value);
+ *
+ * @param wanted by whatever the caller knows them by
+ * @returns each key with its tensor, which is the caller's
  * @throws CheckpointError when tensors are missing, unexpected, of another shape, or not floating point
  */
-export async function loadTensors(
+export async function* loadTensors<Key>(
   checkpoint: Checkpoint,
-  wanted: ReadonlyMap<string, WantedTensor>,
-  options: LoadTensorsOptions = {},
-): Promise<Map<string, Tensor>> {
-  const { ignored = () => false, onProgress, signal } = options;
-  requireNames(checkpoint, wanted, ignored);
-  requireShapes(checkpoint, wanted);
-  const total = [...wanted.values()]
-    .flatMap(({ parts }) => parts)
-    .reduce((sum, { name }) => sum + checkpoint.info(name).bytes, 0);
+  wanted: ReadonlyMap<Key, WantedTensor>,
+  { ignored = () => false, onProgress, signal }: LoadTensorsOptions = {},
+): AsyncGenerator<[Key, Tensor], void> {
+  const found = findAll(checkpoint, wanted, ignored);
+  requireShapes(checkpoint, found);
+  const total = found.reduce((sum, { name }) => sum + checkpoint.info(name).bytes, 0);
   let done = 0;
   const onBytes = (bytes: number): void => {
     done += bytes;
-    onProgress?.({ task: "reading weights", done, total, unit: "bytes" });
+    onProgress?.({ task: `reading ${checkpoint.folder}`, done, total, unit: "bytes" });
   };
-  const loaded = new Map<string, Tensor>();
-  try {
-    for (const [path, tensor] of inFileOrder(checkpoint, wanted)) {
-      const dtype = tensor.dtype ?? options.dtype;
-      loaded.set(path, await make(checkpoint, tensor, { dtype, signal, onBytes }));
-    }
-    return new Map([...wanted.keys()].map((path) => [path, loaded.get(path)!]));
-  } catch (error) {
-    for (const tensor of loaded.values()) tensor.dispose();
-    throw error;
+  for (const { key, name, tensor } of found) {
+    const stored = await checkpoint.read(name, { dtype: tensor.dtype, signal, onBytes });
+    yield [key, arranged(stored, tensor)];
   }
 }
 
-async function make(
-  checkpoint: Checkpoint,
-  { parts, assemble = concat }: WantedTensor,
-  options: Parameters<Checkpoint["read"]>[1],
-): Promise<Tensor> {
-  const read: Tensor[] = [];
+function arranged(stored: Tensor, { fromStored }: WantedTensor): Tensor {
+  if (fromStored === undefined) return stored;
   try {
-    for (const { name } of parts) read.push(await checkpoint.read(name, options));
-    if (read.length === 1 && assemble === concat) return read.pop()!;
-    return tidy(() => assemble(read));
+    return tidy(() => fromStored(stored));
   } finally {
-    for (const tensor of read) tensor.dispose();
+    stored.dispose();
   }
 }
 
-function inFileOrder(
-  { names }: Checkpoint,
-  wanted: ReadonlyMap<string, WantedTensor>,
-): [path: string, tensor: WantedTensor][] {
-  const places = new Map(names.map((name, place) => [name, place]));
-  const placeOf = ({ parts }: WantedTensor): number => places.get(parts[0]!.name)!;
-  return [...wanted].sort(([, a], [, b]) => placeOf(a) - placeOf(b));
+interface Found<Key> {
+  readonly key: Key;
+  readonly name: string;
+  readonly tensor: WantedTensor;
 }
 
-function requireNames(
+/** Every wanted tensor with the name that the checkpoint has it under, in the order of the files. */
+function findAll<Key>(
   checkpoint: Checkpoint,
-  wanted: ReadonlyMap<string, WantedTensor>,
+  wanted: ReadonlyMap<Key, WantedTensor>,
   ignored: (name: string) => boolean,
-): void {
-  const known = new Set([...wanted.values()].flatMap(({ parts }) => parts.map(({ name }) => name)));
-  const missing = [...known].filter((name) => !checkpoint.has(name));
-  const unexpected = checkpoint.names.filter((name) => !known.has(name) && !ignored(name));
+): Found<Key>[] {
+  const places = new Map(checkpoint.names.map((name, place) => [name, place]));
+  const found: Found<Key>[] = [];
+  const missing: string[] = [];
+  for (const [key, tensor] of wanted) {
+    const name = tensor.names.find((each) => places.has(each));
+    if (name === undefined) missing.push(tensor.names[0]);
+    else found.push({ key, name, tensor });
+  }
+  const used = new Set(found.map(({ name }) => name));
+  const unexpected = checkpoint.names.filter((name) => !used.has(name) && !ignored(name));
   const faults = [
-    missing.length > 0 && `${counted(missing)} missing: ${listed(missing)}`,
-    unexpected.length > 0 && `${counted(unexpected)} not of this model: ${listed(unexpected)}`,
+    missing.length > 0 && `missing: ${listed(missing)}`,
+    unexpected.length > 0 && `not part of the model: ${listed(unexpected)}`,
   ].filter((fault) => fault !== false);
-  if (faults.length > 0) throw new CheckpointError(`${checkpoint.folder}: ${faults.join("; ")}`);
+  if (faults.length > 0)
+    throw new CheckpointError(`${checkpoint.folder}: tensors are ${faults.join("; ")}`);
+  return found.sort((a, b) => places.get(a.name)! - places.get(b.name)!);
 }
 
-function requireShapes(checkpoint: Checkpoint, wanted: ReadonlyMap<string, WantedTensor>): void {
-  const wrong = [...wanted.values()]
-    .flatMap(({ parts }) => parts)
-    .filter(({ name, shape }) => !same(checkpoint.info(name).shape, shape));
+function requireShapes<Key>(checkpoint: Checkpoint, found: readonly Found<Key>[]): void {
+  const wrong = found.filter(
+    ({ name, tensor }) => !same(checkpoint.info(name).shape, tensor.shape),
+  );
   const [first] = wrong;
   if (first === undefined) return;
   const { file, shape } = checkpoint.info(first.name);
-  const more = wrong.length === 1 ? "" : ` (and ${wrong.length - 1} more have another shape)`;
+  const others = wrong.length === 1 ? "" : `; ${wrong.length} tensors have another shape`;
   throw new CheckpointError(
-    `${file}: ${first.name} is [${shape.join(", ")}], the model needs [${first.shape.join(", ")}]${more}`,
+    `${file}: ${first.name} is [${shape.join(", ")}], ` +
+      `the model needs [${first.tensor.shape.join(", ")}]${others}`,
   );
 }
 
-const same = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((n, i) => n === b[i]);
-
-const counted = ({ length }: readonly string[]): string =>
-  length === 1 ? "1 tensor is" : `${length} tensors are`;
+const same = (a: Shape, b: Shape): boolean =>
+  a.length === b.length && a.every((n, i) => n === b[i]);
 
 const mostListed = 10;
 

@@ -13,12 +13,9 @@ import {
   tidy,
 } from "../../../tensor/index.js";
 
-/** What weights are held as in memory. */
-export type WeightDType = Extract<DType, "float32" | "bfloat16">;
-
 export interface ReadWeightOptions {
-  /** Default: `float32`. */
-  dtype?: WeightDType | undefined;
+  /** What it is held as in memory. Default: `float32`. */
+  dtype?: DType | undefined;
   /** Aborting rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
   /** Called with the number of bytes whenever some more of the file have been read. */
@@ -35,9 +32,6 @@ const uploadedAs: Partial<Record<StoredDType, DType>> = {
   F16: "float32",
   BF16: "bfloat16",
 };
-
-/** Whether a stored tensor is one of floating-point numbers, as weights are. */
-export const isWeight = ({ dtype }: SafetensorsInfo): boolean => dtype in uploadedAs;
 
 /** The weights of a model folder: `model.safetensors`, or several files with an index. */
 export class Checkpoint implements AsyncDisposable {
