@@ -2,7 +2,7 @@
  * Checks that imports and includes go one way. The tables below are the architecture:
  *
  *     TypeScript  cli -> recipes -> { train, evaluate, report } -> tasks -> generate -> models -> { nn, optim }
- *                 -> autograd -> ops -> tensor -> native.ts       { data, tokenizers } -> tensor       recipes -> config
+ *                 -> autograd -> ops -> tensor -> native.ts       tokenizers -> data -> tensor         recipes -> config
  *                 tasks -> data       generate -> { tokenizers, hub }
  *                 bench -> test/cases -> src       examples -> the package's public entries
  *     C++         binding -> ops -> devices -> core,  binding -> data -> core;  an op never includes another op
@@ -34,7 +34,7 @@ const sourceLayers = {
   ops: ["tensor"],
   data: ["tensor"],
   config: [],
-  tokenizers: ["tensor"],
+  tokenizers: ["data"],
   hub: ["errors", "progress"],
   tensor: ["native"],
   native: ["errors"],

@@ -9,4 +9,5 @@ export * from "./optim/index.js";
 export type { LongCall, Progress, ProgressListener } from "./progress.js";
 export * as tasks from "./tasks/index.js";
 export * from "./tensor/index.js";
+export * as tokenizers from "./tokenizers/index.js";
 export * as train from "./train/index.js";

@@ -1,0 +1,68 @@
+import type { Place } from "../data/files/json-place.js";
+import { type AddedToken, AddedTokenFinder } from "./added-tokens.js";
+import type { TokenizersLibrary } from "./library.js";
+import type { Model } from "./models/model.js";
+import { type Normalizer, readNormalizer } from "./pipeline/normalizer.js";
+import { type PreTokenizer, readPreTokenizer } from "./pipeline/pre-tokenizer.js";
+
+const loneSurrogates = /\p{Cs}/gu;
+
+/**
+ * From a text to ids: added tokens are found, what is between them is normalised, cut into words, and the words are
+ * segmented by the model.
+ *
+ * @see https://huggingface.co/docs/tokenizers/pipeline
+ */
+export class Encoder {
+  readonly #normalizer: Normalizer | undefined;
+  readonly #preTokenizer: PreTokenizer | undefined;
+  readonly #raw: AddedTokenFinder;
+  readonly #normalized: AddedTokenFinder;
+
+  /** @param file tokenizer.json */
+  constructor(
+    file: Place,
+    readonly model: Model,
+    addedTokens: readonly AddedToken[],
+    library: TokenizersLibrary,
+  ) {
+    this.#normalizer = readNormalizer(file.get("normalizer"), library);
+    this.#preTokenizer = readPreTokenizer(file.get("pre_tokenizer"), library);
+    const raw = addedTokens.filter((token) => !token.normalized);
+    const normalized = addedTokens.filter((token) => token.normalized);
+    this.#raw = new AddedTokenFinder(raw.map((token) => [token.content, token]));
+    this.#normalized = new AddedTokenFinder(
+      normalized.map((token) => [this.#normalize(token.content), token]),
+    );
+  }
+
+  /** Whether it may run without a time limit. */
+  get isTrusted(): boolean {
+    return (this.#normalizer?.isTrusted ?? true) && (this.#preTokenizer?.isTrusted ?? true);
+  }
+
+  encode(text: string): number[] {
+    const ids: number[] = [];
+    this.#raw.split(text.replace(loneSurrogates, "\uFFFD")).forEach((part, i) => {
+      if (typeof part === "string") this.#encodeBetween(part, i === 0, ids);
+      else ids.push(part.id);
+    });
+    return ids;
+  }
+
+  #encodeBetween(text: string, isFirst: boolean, ids: number[]): void {
+    this.#normalized.split(this.#normalize(text)).forEach((part, i) => {
+      if (typeof part !== "string") {
+        ids.push(part.id);
+        return;
+      }
+      for (const word of this.#preTokenizer?.apply(part, isFirst && i === 0) ?? [part]) {
+        if (word !== "") this.model.segment(word, ids);
+      }
+    });
+  }
+
+  #normalize(text: string): string {
+    return this.#normalizer?.apply(text) ?? text;
+  }
+}

@@ -1,0 +1,8 @@
+export type { SpecialIds } from "./special-tokens.js";
+export type { TextStream } from "./text-stream.js";
+export {
+  type DecodeOptions,
+  type EncodeOptions,
+  Tokenizer,
+  type TokenizerOptions,
+} from "./tokenizer.js";

@@ -1,0 +1,175 @@
+import { CheckpointError, DataError, UsageError } from "../errors.js";
+import type { LongCall } from "../progress.js";
+import { Encoder } from "./encoder.js";
+import { loadLibrary, type TokenizersLibrary } from "./library.js";
+import { readModel } from "./models/model.js";
+import { optionalFlag } from "./optional.js";
+import { type Decoder, readDecoder } from "./pipeline/decoder.js";
+import { Decoding } from "./pipeline/decoding-step.js";
+import { cleanedText } from "./pipeline/decoding-steps.js";
+import { type Frame, readFrame } from "./pipeline/post-processor.js";
+import { withinTime } from "./pipeline/time-limit.js";
+import {
+  readAddedTokens,
+  readSpecialTokens,
+  type SpecialIds,
+  specialIds,
+} from "./special-tokens.js";
+import { TextStream } from "./text-stream.js";
+import { TokenizerFiles } from "./tokenizer-files.js";
+import type { Vocabulary } from "./vocabulary.js";
+
+export interface TokenizerOptions extends Pick<LongCall, "signal"> {
+  /**
+   * How long a call may take that runs regular expressions of the tokenizer's own, or its chat template, in milliseconds.
+   * Default 5,000.
+   */
+  timeLimitMs?: number | undefined;
+}
+
+export interface EncodeOptions {
+  /** Adds the tokens that begin and end a sequence, as the tokenizer's post-processor says. Default true. */
+  specialTokens?: boolean | undefined;
+}
+
+export interface DecodeOptions {
+  /** Leaves special tokens out. Default true. */
+  skipSpecialTokens?: boolean | undefined;
+}
+
+/** Everything that is read from the files of a tokenizer. */
+interface Parts {
+  readonly files: TokenizerFiles;
+  readonly vocabulary: Vocabulary;
+  readonly specials: SpecialIds;
+  readonly skipped: ReadonlySet<number>;
+  readonly encoder: Encoder;
+  readonly frame: Frame;
+  readonly decoder: Decoder;
+  readonly timeLimitMs: number;
+}
+
+/**
+ * A tokenizer of Hugging Face's format: byte-level BPE, BPE and Unigram of SentencePiece, WordPiece. Encodes and decodes as
+ * the `tokenizers` library of Python does.
+ */
+export class Tokenizer {
+  readonly #parts: Parts;
+
+  private constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Reads tokenizer.json, and tokenizer_config.json, special_tokens_map.json and chat templates where they are there.
+   *
+   * @throws CheckpointError when a file is missing or damaged, or asks for something that is not supported
+   */
+  static async load(folder: string, options: TokenizerOptions = {}): Promise<Tokenizer> {
+    const { signal, timeLimitMs = 5000 } = options;
+    if (!(timeLimitMs >= 1 && timeLimitMs <= 2 ** 31 - 1)) {
+      throw new UsageError(
+        `Tokenizer.load: timeLimitMs must be at least 1 millisecond, got ${timeLimitMs}`,
+      );
+    }
+    try {
+      const files = await TokenizerFiles.read(folder, signal);
+      const library = await loadLibrary();
+      signal?.throwIfAborted();
+      return new Tokenizer(readParts(files, library, Math.ceil(timeLimitMs)));
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      throw new CheckpointError(error.message, { cause: error });
+    }
+  }
+
+  /** One more than the largest id, so the least number of rows that an embedding of its tokens has. */
+  get vocabularySize(): number {
+    return this.#parts.vocabulary.size;
+  }
+
+  get specials(): SpecialIds {
+    return this.#parts.specials;
+  }
+
+  /**
+   * The ids of a text. Halves of surrogate pairs count as U+FFFD. Synchronous: a megabyte takes about a second.
+   *
+   * @throws UsageError when the text is none, or the tokenizer's regular expressions take longer than the time limit
+   */
+  encode(text: string, options: EncodeOptions = {}): Int32Array {
+    const { encoder, frame, timeLimitMs } = this.#parts;
+    if (typeof text !== "string") {
+      throw new UsageError(`Tokenizer.encode: expected a text, got ${typeof text}`);
+    }
+    const ids = encoder.isTrusted
+      ? encoder.encode(text)
+      : withinTime(timeLimitMs, "Tokenizer.encode", () => encoder.encode(text));
+    if (options.specialTokens === false) return Int32Array.from(ids);
+    return Int32Array.from([...frame.before, ...ids, ...frame.after]);
+  }
+
+  /** The text of ids. Ids that no token has are left out. */
+  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    const { decoder, timeLimitMs } = this.#parts;
+    const decode = (): string => {
+      const stream = this.stream(options);
+      let text = "";
+      for (let i = 0; i < ids.length; i++) text += stream.push(ids[i]!);
+      return text + stream.end();
+    };
+    return decoder.isTrusted ? decode() : withinTime(timeLimitMs, "Tokenizer.decode", decode);
+  }
+
+  /** Decodes tokens as they come, into text that is final. */
+  stream(options: DecodeOptions = {}): TextStream {
+    const { decoder, skipped, vocabulary } = this.#parts;
+    const skips = options.skipSpecialTokens ?? true;
+    return new TextStream(new Decoding(decoder.begin()), (id) =>
+      skips && skipped.has(id) ? undefined : vocabulary.token(id),
+    );
+  }
+
+  /** The token of an id, as the vocabulary writes it: `Ġthe`. */
+  token(id: number): string | undefined {
+    return this.#parts.vocabulary.token(id);
+  }
+
+  /** The id of a token, as the vocabulary writes it. */
+  id(token: string): number | undefined {
+    return this.#parts.vocabulary.id(token);
+  }
+
+  /** Writes the files that it was read from into a folder, byte for byte. */
+  save(folder: string, options: Pick<LongCall, "signal"> = {}): Promise<void> {
+    return this.#parts.files.save(folder, options.signal);
+  }
+}
+
+function readParts(files: TokenizerFiles, library: TokenizersLibrary, timeLimitMs: number): Parts {
+  const file = files.json("tokenizer.json");
+  const config = files.json("tokenizer_config.json");
+  const model = readModel(file.get("model"), library);
+  const { vocabulary } = model;
+  const specialTokens = readSpecialTokens(config, files.json("special_tokens_map.json"));
+  const added = readAddedTokens(file, config, specialTokens, vocabulary);
+  const specials = specialIds(specialTokens, config, vocabulary, model.unknown);
+  const decoder = readDecoder(file.get("decoder"), library);
+  // As transformers does: what was made for words would eat spaces of the text that BPE keeps.
+  const cleansUp =
+    model.type !== "BPE" && (optionalFlag(config.get("clean_up_tokenization_spaces")) ?? false);
+  return {
+    files,
+    vocabulary,
+    specials,
+    skipped: new Set(added.filter(({ special }) => special).map(({ id }) => id)),
+    encoder: new Encoder(file, model, added, library),
+    frame: readFrame(file.get("post_processor")),
+    decoder: cleansUp ? cleaned(decoder) : decoder,
+    timeLimitMs,
+  };
+}
+
+function cleaned(decoder: Decoder): Decoder {
+  return { ...decoder, begin: () => [...decoder.begin(), cleanedText()] };
+}
