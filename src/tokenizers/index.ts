@@ -1,3 +1,4 @@
+export type { ByteLevelBpeJson } from "./byte-level-bpe/tokenizer-json.js";
 export type { SpecialIds } from "./special-tokens.js";
 export type { TextStream } from "./text-stream.js";
 export {
@@ -6,3 +7,4 @@ export {
   Tokenizer,
   type TokenizerOptions,
 } from "./tokenizer.js";
+export { type TrainBpeOptions, trainByteLevelBpe } from "./train-bpe.js";

@@ -1,10 +1,10 @@
 import { UsageError } from "../errors.js";
 import type { LongCall } from "../progress.js";
-import { byteCharacters } from "./byte-level-bpe/byte-characters.js";
 import { Corpus } from "./byte-level-bpe/corpus.js";
 import { countWords } from "./byte-level-bpe/count-words.js";
 import { MergeQueue } from "./byte-level-bpe/merge-queue.js";
 import { type ByteLevelBpeJson, tokenizerJson } from "./byte-level-bpe/tokenizer-json.js";
+import { characterOfByte } from "./pipeline/bytes.js";
 import { Turns } from "./turns.js";
 
 export interface TrainBpeOptions extends LongCall {
@@ -45,11 +45,11 @@ export async function trainByteLevelBpe(
     numbers.set(token, number);
     return number;
   };
-  for (const token of [...specialTokens, ...byteCharacters.toSorted()]) numberOf(token);
+  for (const token of [...specialTokens, ...characterOfByte.toSorted()]) numberOf(token);
 
   const counts = await countWords(texts, { signal, onProgress });
   const turns = new Turns(signal);
-  const corpus = await Corpus.of(counts, Int32Array.from(byteCharacters, numberOf), turns);
+  const corpus = await Corpus.of(counts, Int32Array.from(characterOfByte, numberOf), turns);
   const queue = new MergeQueue(corpus.pairs);
   for (const candidate of await corpus.takeCandidates(turns)) queue.push(candidate);
   /** By the pair's number, so that a pair that is merged again stands where it was last. */
@@ -63,9 +63,8 @@ export async function trainByteLevelBpe(
     merges.set(pair, parts);
     await corpus.merge(candidate, numberOf(parts.join("")), turns);
     for (const found of await corpus.takeCandidates(turns)) queue.push(found);
-    if (!turns.over) continue;
     onProgress?.({ task: "merging tokens", done: tokens.length, total: vocabulary, unit: "steps" });
-    await turns.next();
+    if (turns.over) await turns.next();
   }
   return tokenizerJson({ specialTokens, tokens, merges: [...merges.values()], begin });
 }
@@ -76,7 +75,7 @@ function requireOptions({
   begin,
   minFrequency = 2,
 }: TrainBpeOptions): void {
-  const least = specialTokens.length + byteCharacters.length;
+  const least = specialTokens.length + characterOfByte.length;
   const refuse = (what: string): never => {
     throw new UsageError(`trainByteLevelBpe: ${what}`);
   };

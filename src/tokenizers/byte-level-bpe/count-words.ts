@@ -1,12 +1,8 @@
 import type { LongCall } from "../../progress.js";
+import { gpt2 } from "../pipeline/pattern.js";
 import { Turns } from "../turns.js";
 
-/**
- * GPT-2's words: an English ending, letters, digits or other signs, each with a space before them, or white space.
- * `\s` of JavaScript differs from everyone else's.
- */
-const words =
-  /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
+const words = new RegExp(gpt2, "gu");
 
 /** Matches between two looks at the clock. */
 const matchesAtOnce = 1000;

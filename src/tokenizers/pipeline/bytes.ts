@@ -1,5 +1,5 @@
 /** The printable character that byte-level tokenizers write for each byte: its own, or one from U+0100 on. */
-const characterOfByte: readonly string[] = (() => {
+export const characterOfByte: readonly string[] = (() => {
   const isPrintable = (byte: number): boolean =>
     (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte !== 0xad);
   let next = 256;

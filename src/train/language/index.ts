@@ -12,6 +12,5 @@ export {
   type TextEncoding,
 } from "./encode-examples.js";
 export { type LanguageLoss, type MeasureLossOptions, measureLoss } from "./measure-loss.js";
-export type { TokenBatch } from "./token-batch.js";
 export { TokenBatches, type TokenBatchesOptions } from "./token-batches.js";
 export { type SequenceSpans, TokenSequences } from "./token-sequences.js";

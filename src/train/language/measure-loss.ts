@@ -1,8 +1,7 @@
-import type { EncoderLoss } from "../../models/index.js";
+import type { EncoderLoss, TokenBatch } from "../../models/index.js";
 import { noGrad } from "../../ops/index.js";
 import type { LongCall } from "../../progress.js";
 import { Pacer, tidy } from "../../tensor/index.js";
-import type { TokenBatch } from "./token-batch.js";
 import { TokenBatches } from "./token-batches.js";
 import type { TokenSequences } from "./token-sequences.js";
 

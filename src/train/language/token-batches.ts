@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import { type LoaderState, permutation } from "../../data/index.js";
 import { UsageError } from "../../errors.js";
+import type { TokenBatch } from "../../models/index.js";
 import type { TrainingBatches } from "../fit.js";
 import { packFirstFitDecreasing } from "./pack.js";
-import type { TokenBatch } from "./token-batch.js";
 import type { TokenSequences } from "./token-sequences.js";
 
 /** Sequences that are packed together: enough for full batches, and for batches that differ from epoch to epoch. */

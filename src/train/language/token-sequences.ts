@@ -1,10 +1,8 @@
 import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import { UsageError } from "../../errors.js";
-import type { TokenBatch } from "./token-batch.js";
+import { ignoredTarget, type TokenBatch } from "../../models/index.js";
 
-/** Targets that do not count in the loss. */
-const ignored = -100;
 /** Hashed at once. */
 const hashedTokens = 1 << 21;
 
@@ -65,7 +63,7 @@ export class TokenSequences {
       const [start, end] = [this.spans.starts[index]!, this.spans.ends[index]!];
       ids.set(this.tokens.subarray(start, end - 1), at);
       targets.set(this.tokens.subarray(start + 1, end), at);
-      targets.fill(ignored, at, at + this.spans.contexts[index]! - 1);
+      targets.fill(ignoredTarget, at, at + this.spans.contexts[index]! - 1);
       at += end - start - 1;
     }
     return { size: indices.length, ids, counts, targets };

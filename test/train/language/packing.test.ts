@@ -2,12 +2,8 @@
 import test from "ava";
 import fc from "fast-check";
 import { UsageError } from "../../../src/errors.js";
-import {
-  type TokenBatch,
-  TokenBatches,
-  TokenSequences,
-  textWindows,
-} from "../../../src/train/index.js";
+import type { TokenBatch } from "../../../src/models/index.js";
+import { TokenBatches, TokenSequences, textWindows } from "../../../src/train/index.js";
 import { packFirstFitDecreasing } from "../../../src/train/language/pack.js";
 
 /** Sequences with the given numbers of inputs, whose tokens are all different, and contexts as long as there is room. */
