@@ -1,5 +1,4 @@
 /** What pretraining, planning and evaluation have in common: data, its split, an encoder and what makes its steps. */
-import type { Parameter } from "../autograd/index.js";
 import { Loader } from "../data/loader/loader.js";
 import { PreparedData } from "../data/prepared/prepared-data.js";
 import { type Split, split } from "../data/windows/split.js";
@@ -12,18 +11,11 @@ import {
   type UserEncoder,
 } from "../models/index.js";
 import { seed } from "../ops/index.js";
-import {
-  Adafactor,
-  AdamW,
-  constantWithWarmup,
-  cosineWithWarmup,
-  linearWithWarmup,
-  type Optimizer,
-} from "../optim/index.js";
+import type { Optimizer } from "../optim/index.js";
 import type { LongCall } from "../progress.js";
-import type { TrainingConfig } from "../train/config.js";
 import type { Config } from "./config.js";
 import { encoderDataOf, trainingDataOf } from "./encoder-data.js";
+import { countSteps, makeOptimizer, makeSchedule } from "./make-optimizer.js";
 
 export interface StageOneOptions extends LongCall {
   /** Encoders of your own, for `encoder.kind: custom`. */
@@ -76,12 +68,11 @@ export async function openStageOne(
       epochs: Number.POSITIVE_INFINITY,
       signal: longCall.signal,
     });
-    const optimizer = optimizerOf(encoder, pretrain);
-    const stepsPerEpoch = batches.batches / pretrain.accumulate;
-    const steps = pretrain.steps ?? Math.max(1, Math.round(pretrain.epochs * stepsPerEpoch));
+    const optimizer = makeOptimizer(encoder, pretrain);
+    const { stepsPerEpoch, steps } = countSteps(pretrain, batches.batches);
     return {
       ...{ data, split: parts, encoderData, encoder, optimizer, batches, stepsPerEpoch, steps },
-      learningRate: scheduleOf(pretrain, steps),
+      learningRate: makeSchedule(pretrain, steps),
       [Symbol.dispose]() {
         optimizer.dispose();
         encoder?.dispose();
@@ -93,26 +84,4 @@ export async function openStageOne(
     data.close();
     throw error;
   }
-}
-
-/** Decay is for matrices: norms and biases keep what they learn. */
-function optimizerOf(encoder: UserEncoder, { optimizer, learningRate }: TrainingConfig): Optimizer {
-  const trainable = [...encoder.namedParameters()].filter(([, parameter]) => parameter.trainable);
-  const decay = ({ shape }: Parameter): boolean => shape.length > 1;
-  return optimizer.kind === "adamw"
-    ? new AdamW(trainable, { ...optimizer, learningRate, decay })
-    : new Adafactor(trainable, { ...optimizer, learningRate, decay });
-}
-
-const schedules = {
-  cosine: cosineWithWarmup,
-  linear: linearWithWarmup,
-  constant: constantWithWarmup,
-} as const;
-
-function scheduleOf(
-  { schedule, learningRate: peak, warmup }: TrainingConfig,
-  steps: number,
-): (step: number) => number {
-  return (step) => schedules[schedule](step, { peak, steps, warmup });
 }
