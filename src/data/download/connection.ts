@@ -30,21 +30,32 @@ export function connect(options: ConnectionOptions = {}): Connection {
   return {
     async get(start, headers, signal) {
       let url = start;
+      let sent = headers;
       for (let redirects = 0; redirects <= mostRedirects; redirects++) {
-        const response = await send(url, { headers, signal, env, stallMs });
+        const response = await send(url, { headers: sent, signal, env, stallMs });
         const { location } = response.headers;
         if (!isRedirect(response.statusCode) || location === undefined) return response;
         response.destroy();
         const next = new URL(location, url);
         const weaker = url.protocol === "https:" && next.protocol !== "https:";
         if (weaker || !["http:", "https:"].includes(next.protocol)) {
-          throw new NetworkError(`${start}: refused to follow the redirect from ${url} to ${next}`);
+          throw new NetworkError(
+            `${start}: refused to follow the redirect from ${url.origin} to ${next.origin}`,
+          );
         }
+        // What lets in at one place is not for others to see.
+        if (next.origin !== url.origin) sent = withoutCredentials(sent);
         url = next;
       }
       throw new NetworkError(`${start}: more than ${mostRedirects} redirects`);
     },
   };
+}
+
+function withoutCredentials(headers: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name]) => !/^(authorization|cookie)$/i.test(name)),
+  );
 }
 
 function isRedirect(status: number | undefined): boolean {

@@ -3,36 +3,24 @@ import { stat, statfs } from "node:fs/promises";
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { dirname } from "node:path";
 import { text } from "node:stream/consumers";
-import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { DataError, NetworkError, UserLlmError } from "../../errors.js";
-import type { LongCall } from "../../progress.js";
+import { DataError, NetworkError } from "../../errors.js";
 import { fileFault, isSystemError } from "../files/file-fault.js";
 import { writeAt } from "../files/write-at.js";
 import type { Connection } from "./connection.js";
 import { openPartialFile, type PartialFile, type Provenance, restart } from "./partial-file.js";
+import { busyFor, Passing, passing, type RetryOptions, repeat } from "./retry.js";
 
-export interface FetchOptions extends LongCall {
+export interface FetchOptions extends RetryOptions {
   readonly connection: Connection;
   /** For messages and progress. */
   readonly name: string;
-  /** Failures in a row, without a byte in between, after which it gives up. Default: 5. */
-  retries?: number | undefined;
-  /** Before the first repetition; it doubles for each. Default: 1000. */
-  retryDelayMs?: number | undefined;
-}
-
-const longestDelayMs = 60_000;
-
-/** Fails now, and may work later. */
-class Passing extends Error {
-  constructor(
-    message: string,
-    readonly waitMs = 0,
-    options?: ErrorOptions,
-  ) {
-    super(message, options);
-  }
+  /** Sent with every request; `authorization` goes to the first origin only. Default: none. */
+  headers?: Readonly<Record<string, string>> | undefined;
+  /** Bytes of the file, where they are known: more are refused. Default: any number. */
+  bytes?: number | undefined;
+  /** What it means that the server refuses; undefined where it is as with any server. */
+  refusal?: ((response: IncomingMessage) => Error | undefined) | undefined;
 }
 
 /**
@@ -43,46 +31,32 @@ class Passing extends Error {
  * @throws NetworkError when the server refuses, or the network fails again and again
  */
 export async function fetchFile(url: URL, path: string, options: FetchOptions): Promise<void> {
-  const { name, retries = 5, retryDelayMs = 1000, signal } = options;
   const partial = await openPartialFile(path, url.href).catch((error) => {
     throw fileFault(error, path, "write");
   });
   try {
-    for (let failures = 0; ; ) {
-      signal?.throwIfAborted();
-      const before = partial.have;
-      try {
+    await repeat(
+      async () => {
         if (url.protocol === "file:") await copy(url, partial, options);
         else await continueWith(url, partial, options);
-        return await partial.file.sync();
-      } catch (error) {
-        signal?.throwIfAborted();
-        if (!(error instanceof Passing)) throw fileFault(error, path, "write");
-        failures = partial.have > before ? 1 : failures + 1;
-        if (failures > retries) {
-          const message = `${name}: ${url.origin} failed ${failures} times: ${error.message}`;
-          throw new NetworkError(message, { cause: error });
-        }
-        const delay = Math.max(error.waitMs, retryDelayMs * 2 ** (failures - 1));
-        await pause(Math.min(delay, longestDelayMs), signal);
-      }
-    }
+        await partial.file.sync();
+      },
+      { ...options, what: `${options.name}: ${url.origin}`, reached: () => partial.have },
+    );
+  } catch (error) {
+    throw fileFault(error, path, "write");
   } finally {
     await partial.file.close();
   }
-}
-
-/** Rejects with the reason of the signal, where Node's own rejects with an error of its own. */
-async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  await setTimeout(ms, undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
 }
 
 /** One request for what is missing. */
 async function continueWith(url: URL, partial: PartialFile, options: FetchOptions): Promise<void> {
   const validator = validatorOf(partial.provenance);
   if (validator === undefined) partial.have = 0;
-  const headers =
+  const range =
     partial.have === 0 ? {} : { range: `bytes=${partial.have}-`, "if-range": validator! };
+  const headers = { ...options.headers, ...range };
   const response = await passing(url, () => options.connection.get(url, headers, options.signal));
   try {
     if (!(await prepare(url, response, partial, options))) return;
@@ -102,7 +76,7 @@ async function prepare(
   url: URL,
   response: IncomingMessage,
   partial: PartialFile,
-  { name }: FetchOptions,
+  { name, refusal }: FetchOptions,
 ): Promise<boolean> {
   const { statusCode, headers } = response;
   const remote = provenanceOf(url, headers);
@@ -124,17 +98,12 @@ async function prepare(
       await restart(partial, undefined);
       throw new Passing("it has become shorter");
     default:
-      throw refusal(url, response, name);
+      throw busyFor(url, response) ?? refusal?.(response) ?? refused(url, response, name);
   }
 }
 
-/** A server that is busy may have time later. */
-function refusal(url: URL, { statusCode = 0, headers }: IncomingMessage, name: string): Error {
-  const message = `answered ${statusCode} for ${url}`;
-  const busy = statusCode === 408 || statusCode === 429 || statusCode >= 500;
-  if (busy) return new Passing(`it ${message}`, retryAfterMs(headers["retry-after"]));
-  return new NetworkError(`${name}: ${url.origin} ${message}`);
-}
+const refused = (url: URL, { statusCode }: IncomingMessage, name: string): NetworkError =>
+  new NetworkError(`${name}: ${url.origin} answered ${statusCode} for ${url}`);
 
 async function receive(
   url: URL,
@@ -142,11 +111,15 @@ async function receive(
   partial: PartialFile,
   options: FetchOptions,
 ): Promise<void> {
-  const { name, onProgress } = options;
+  const { name, bytes = Number.POSITIVE_INFINITY, onProgress } = options;
   const iterator = response[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   for (;;) {
     const { done, value } = await passing(url, () => iterator.next());
     if (done === true) return;
+    if (partial.have + value.length > bytes)
+      throw new NetworkError(
+        `${name}: ${url.origin} sent more than the ${bytes} bytes of the file`,
+      );
     await writeAt(partial.file, value, partial.have);
     partial.have += value.length;
     const total = partial.provenance?.bytes;
@@ -183,20 +156,6 @@ async function checkSpace({ path, have }: PartialFile, bytes: number | undefined
   );
 }
 
-/** What the network throws is worth repeating, but for what we throw ourselves and certificates. */
-async function passing<T>(url: URL, body: () => Promise<T>): Promise<T> {
-  try {
-    return await body();
-  } catch (error) {
-    const { code = "", message } = error as NodeJS.ErrnoException;
-    if (error instanceof UserLlmError) throw error;
-    if (/CERT|^ERR_TLS|^ERR_INVALID|^UND_ERR_INVALID/.test(code)) {
-      throw new NetworkError(`${url.origin}: ${message}`, { cause: error });
-    }
-    throw new Passing(message || code, 0, { cause: error });
-  }
-}
-
 function provenanceOf(url: URL, headers: IncomingHttpHeaders): Provenance {
   const length = Number(headers["content-length"] ?? Number.NaN);
   return {
@@ -217,31 +176,21 @@ function sameState(ours: Provenance | undefined, theirs: Provenance): boolean {
   return theirs.etag === undefined || ours?.etag === undefined || ours.etag === theirs.etag;
 }
 
-function retryAfterMs(value = ""): number {
-  const seconds = Number(value);
-  if (value !== "" && Number.isFinite(seconds)) return 1000 * seconds;
-  const until = Date.parse(value) - Date.now();
-  return Number.isFinite(until) ? Math.max(until, 0) : 0;
-}
-
 /**
  * A short text; undefined where the server does not have it.
  *
  * @throws NetworkError as `fetchFile`
  */
 export async function fetchText(url: URL, options: FetchOptions): Promise<string | undefined> {
-  const { name, retries = 5, retryDelayMs = 1000, signal, connection } = options;
-  for (let failures = 1; ; failures++) {
-    try {
+  const { name, signal, connection } = options;
+  return repeat(
+    async () => {
       const response = await passing(url, () => connection.get(url, {}, signal));
       const content = await passing(url, () => text(response));
       if (response.statusCode === 200) return content;
       if (response.statusCode === 404 || response.statusCode === 410) return undefined;
-      throw refusal(url, response, name);
-    } catch (error) {
-      signal?.throwIfAborted();
-      if (!(error instanceof Passing) || failures > retries) throw error;
-      await pause(retryDelayMs * 2 ** (failures - 1), signal);
-    }
-  }
+      throw busyFor(url, response) ?? refused(url, response, name);
+    },
+    { ...options, what: `${name}: ${url.origin}` },
+  );
 }

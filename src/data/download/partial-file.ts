@@ -1,5 +1,6 @@
 import { constants } from "node:fs";
-import { type FileHandle, open, readFile, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { isSystemError } from "../files/file-fault.js";
 
 /** Which state of the remote file the bytes on disk are from. */
 export interface Provenance {
@@ -47,6 +48,18 @@ export async function restart(
 export async function removePartialFile(path: string): Promise<void> {
   await rm(path, { force: true });
   await rm(sidecarOf(path), { force: true });
+}
+
+/** Gives it another name, with what is beside it. @returns false if there is none */
+export async function movePartialFile(from: string, to: string): Promise<boolean> {
+  try {
+    await rename(from, to);
+    await rename(sidecarOf(from), sidecarOf(to)).catch(() => undefined); // then it is not continued
+    return true;
+  } catch (error) {
+    if (isSystemError(error, "ENOENT")) return false;
+    throw error;
+  }
 }
 
 function sidecarOf(path: string): string {

@@ -4,10 +4,10 @@ import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { isSystemError } from "../files/file-fault.js";
 
-/** A folder untouched for so long belongs to nobody, whatever its name says. */
+/** What is untouched for so long belongs to nobody, whatever its name says. */
 const abandonedMs = 24 * 3600 * 1000;
 
-/** This process and machine, as they stand in the names of its partial folders. */
+/** This process and machine, as they stand in the names of its partial folders and files. */
 export function processMark(): string {
   return `${machine()}-${process.pid}`;
 }
@@ -17,7 +17,7 @@ function machine(): string {
   return createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
 }
 
-/** What processes that are no more left beside a folder: `.<name>.partial-<mark>-*` and `.<name>.replaced-<mark>-*`. */
+/** What processes that are no more left beside a folder or file: `.<name>.partial-<mark>-*` and `.<name>.replaced-<mark>-*`. */
 export async function leftovers(
   target: string,
 ): Promise<{ readonly partial: readonly string[]; readonly replaced: readonly string[] }> {
@@ -57,11 +57,13 @@ function isAlive(pid: number): boolean {
   }
 }
 
-async function lastTouched(folder: string): Promise<number> {
+async function lastTouched(path: string): Promise<number> {
+  const found = await stat(path);
   // The time of change, as renaming leaves the time of modification.
-  let last = (await stat(folder)).ctimeMs;
-  for (const name of await readdir(folder, { recursive: true })) {
-    last = Math.max(last, (await stat(join(folder, name))).ctimeMs);
+  let last = found.ctimeMs;
+  if (!found.isDirectory()) return last;
+  for (const name of await readdir(path, { recursive: true })) {
+    last = Math.max(last, (await stat(join(path, name))).ctimeMs);
   }
   return last;
 }
