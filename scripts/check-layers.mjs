@@ -35,7 +35,7 @@ const sourceLayers = {
   data: ["tensor"],
   config: [],
   tokenizers: ["data"],
-  hub: ["errors", "progress"],
+  hub: ["data"],
   tensor: ["native"],
   native: ["errors"],
   errors: [],

@@ -2,6 +2,7 @@ export type { StoredDType } from "./header.js";
 export {
   openSafetensors,
   type ReadOptions,
+  readShardNames,
   SafetensorsFile,
   type SafetensorsInfo,
 } from "./read.js";

@@ -286,6 +286,17 @@ async function openSharded(index: string): Promise<SafetensorsFile> {
   }
 }
 
+/**
+ * The files that the tensors of a sharded checkpoint are in: plain names, whatever the index says.
+ *
+ * @param index path of a `.safetensors.index.json`
+ * @throws CheckpointError when it is not a valid index
+ */
+export async function readShardNames(index: string): Promise<string[]> {
+  const map = await reading(index, () => readIndex(index));
+  return [...new Set(map.values())].sort();
+}
+
 /** Which file each tensor is in. */
 async function readIndex(index: string): Promise<Map<string, string>> {
   await requireRegular(index);
