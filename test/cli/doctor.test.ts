@@ -1,5 +1,6 @@
 import test from "ava";
 import type { Check } from "../../src/cli/doctor/check.js";
+import { checkHub } from "../../src/cli/doctor/check-hub.js";
 import { checkDisk, isAtLeast } from "../../src/cli/doctor/check-machine.js";
 import { runMain } from "./run-main.js";
 
@@ -9,7 +10,18 @@ test("every part is checked, and what is not well has a remedy", async (t) => {
   t.is(exitCode, healthy ? 0 : 1);
   t.deepEqual(
     checks.map(({ name }) => name),
-    ["user-llm", "node", "platform", "addon", "memory", "disk", "duckdb", "hyparquet", "cuda"],
+    [
+      "user-llm",
+      "node",
+      "platform",
+      "addon",
+      "memory",
+      "disk",
+      "duckdb",
+      "hyparquet",
+      "hub",
+      "cuda",
+    ],
   );
   for (const { name, status, found, remedy } of checks) {
     t.regex(found, /^\S.*\S$/, name);
@@ -28,6 +40,31 @@ test("as text it is a line for each part", async (t) => {
     stdout,
     /\nok {4}addon {5}\w+, bfloat16 by \w+, \d+ threads, not measured \(--measure\); .*\.node\n/,
   );
+});
+
+test.serial("of the hub it shows the cache, whether it is used, and never the token", async (t) => {
+  const before = { ...process.env };
+  t.teardown(() => {
+    process.env = before;
+  });
+  process.env.HF_HUB_CACHE = "/models";
+  process.env.HF_TOKEN = "hf_secret";
+  process.env.HF_HUB_OFFLINE = "1";
+  t.deepEqual(await checkHub(), {
+    name: "hub",
+    status: "ok",
+    found: "offline, a token is set; models are cached in /models",
+    details: {
+      cache: "/models",
+      endpoint: "https://huggingface.co",
+      offline: true,
+      token: true,
+    },
+  });
+  process.env.HF_TOKEN = "hf_secret with spaces";
+  const broken = await checkHub();
+  t.is(broken.status, "fail");
+  t.false(JSON.stringify(broken).includes("hf_secret"));
 });
 
 test("the disk of the current folder is looked at; a folder that is not there is a fault", async (t) => {

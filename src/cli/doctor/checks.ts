@@ -1,5 +1,6 @@
 import type { Check } from "./check.js";
 import { checkAddon } from "./check-addon.js";
+import { checkHub } from "./check-hub.js";
 import {
   checkCuda,
   checkDisk,
@@ -26,6 +27,7 @@ export async function runChecks({ measure }: CheckOptions): Promise<Check[]> {
     await checkDisk("."),
     await checkDuckDB(),
     await checkParquet(),
+    await checkHub(),
     await checkCuda(),
   ];
 }
