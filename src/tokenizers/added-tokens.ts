@@ -60,7 +60,7 @@ export class AddedTokenFinder {
   }
 
   split(text: string): TextPart[] {
-    if (this.#root.next.size === 0) return [text];
+    if (this.#root.next.size === 0) return text === "" ? [] : [text];
     const parts: TextPart[] = [];
     let from = 0;
     for (let i = 0; i < text.length; ) {

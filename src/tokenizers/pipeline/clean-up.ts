@@ -11,6 +11,11 @@ const spaceBefore: readonly (readonly [RegExp, string])[] = [
   [/ 're/g, "'re"],
 ];
 
+/** What the decoder of WordPiece does to each token: as {@link cleanUp}, with one contraction more. */
+export function cleanUpToken(token: string): string {
+  return cleanUp(token.replace(/ do not/g, " don't"));
+}
+
 /** Takes away the spaces that tokenizers of words leave before signs: `clean_up_tokenization_spaces`. */
 export function cleanUp(text: string): string {
   return spaceBefore.reduce((result, [sign, bare]) => result.replace(sign, bare), text);

@@ -1,6 +1,6 @@
 import type { Place } from "../../data/files/json-place.js";
 import type { TokenizersLibrary } from "../library.js";
-import { cleanUp } from "./clean-up.js";
+import { cleanUpToken } from "./clean-up.js";
 import { type DecodingStep, fused, perToken } from "./decoding-step.js";
 import { byteFallback, byteLevel, delayed, strippedText } from "./decoding-steps.js";
 import { readPattern } from "./pattern.js";
@@ -109,7 +109,7 @@ function readStep(
       return stage(() =>
         perToken((token, isFirst) => {
           const joined = isFirst ? token : withoutPrefix(token, prefix);
-          return cleans ? cleanUp(joined) : joined;
+          return cleans ? cleanUpToken(joined) : joined;
         }),
       );
     }

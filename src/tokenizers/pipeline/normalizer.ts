@@ -3,7 +3,7 @@ import type { TokenizersLibrary } from "../library.js";
 import { byteCharacters } from "./bytes.js";
 import { readPattern } from "./pattern.js";
 import { readCharacterMap } from "./precompiled.js";
-import { lowercase, space, trimEnd, trimStart, withoutAccents } from "./unicode.js";
+import { lowercase, space, trimEnd, trimStart, withoutAccents, withoutMarks } from "./unicode.js";
 
 /** A step on texts, and whether it may run without a time limit. */
 export interface Normalizer {
@@ -59,7 +59,7 @@ export function readNormalizer(place: Place, library: TokenizersLibrary): Normal
     case "Strip":
       return strip(place);
     case "StripAccents":
-      return trusted(withoutAccents);
+      return trusted(withoutMarks);
     case "BertNormalizer":
       return bert(place);
     case "ByteLevel":
@@ -95,7 +95,7 @@ function strip(place: Place): Normalizer {
   });
 }
 
-const dropped = /[\0\uFFFD\p{C}]/gu;
+const dropped = /[\0\uFFFD\p{Cc}\p{Cf}\p{Cs}\p{Co}]/gu;
 const chinese =
   /[\u4E00-\u9FFF\u3400-\u4DBF\u{20000}-\u{2A6DF}\u{2A700}-\u{2B73F}\u{2B740}-\u{2B81F}\u{2B920}-\u{2CEAF}\uF900-\uFAFF\u{2F800}-\u{2FA1F}]/gu;
 const anySpace = new RegExp(`[${space}]`, "gu");

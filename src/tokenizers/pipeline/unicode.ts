@@ -26,8 +26,14 @@ export function lowercase(text: string): string {
   return Array.from(text, (character) => character.toLowerCase()).join("");
 }
 
-const marks = /\p{Mn}/gu;
+const marks = /\p{M}/gu;
+const nonSpacingMarks = /\p{Mn}/gu;
 
-export function withoutAccents(text: string): string {
+export function withoutMarks(text: string): string {
   return text.replace(marks, "");
+}
+
+/** Of BERT, which leaves vowel signs that take up space. */
+export function withoutAccents(text: string): string {
+  return text.replace(nonSpacingMarks, "");
 }
