@@ -4,7 +4,8 @@
     python scripts/goldens-tokenizers.py --random 3000 FOLDER   # random texts and ids, for compare-tokenizers.ts
     python scripts/goldens-tokenizers.py --real FOLDER          # of ../shared/models: ids of our own texts only
 
-test/golden/tokenizers/<name>/ has tokenizer.json, tokenizer_config.json and expected.json. steps.json has normalizers,
+test/golden/tokenizers/<name>/ has tokenizer.json, tokenizer_config.json and expected.json. A tokenizer that is there is kept,
+since the trainers of Unigram and WordPiece do not come out the same twice; remove its folder to train it anew. steps.json has normalizers,
 pre-tokenizers and decoders by themselves, chats.json has templates and what transformers renders.
 """
 
@@ -13,6 +14,7 @@ import json
 import random
 import struct
 import sys
+from collections import Counter
 from pathlib import Path
 
 import tokenizers
@@ -83,6 +85,8 @@ TEXTS = [
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 OTHER = r"\p{Lu}?\p{Ll}+|\d+|\w+|[^\w\s]|\s+"
+FREQUENT = [letter for letter, _ in sorted(Counter("".join(TRAINING)).items(), key=lambda pair: (-pair[1], pair[0]))][:90]
+FREQUENT[FREQUENT.index(" ")] = "▁"
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 
 
@@ -161,7 +165,11 @@ def sentencepiece_bpe(normalizer, pre_tokenizer, decoder, train_with=None):
     tokenizer.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
     first = ["<unk>", "<s>", "</s>"]
     trainer = trainers.BpeTrainer(
-        vocab_size=560, special_tokens=first + BYTES, limit_alphabet=90, show_progress=False
+        vocab_size=560,
+        special_tokens=first + BYTES,
+        initial_alphabet=FREQUENT,
+        limit_alphabet=len(FREQUENT),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(TRAINING, trainer)
     data = json.loads(tokenizer.to_str())
@@ -525,7 +533,7 @@ DOCUMENTS_CHAT = (
     "{%- for document in documents or [] %}\n{%- set state.count = state.count + 1 %}\n"
     "{{ heading(document.title) }} ({{ state.count }} of {{ documents | length }})\n{{ document.text | trim }}\n"
     "{% endfor -%}\n"
-    "{%- for role, group in [('user', messages | selectattr('role', 'equalto', 'user') | list)] %}"
+    "{%- for role, group in [['user', messages | selectattr('role', 'equalto', 'user') | list]] %}"
     "{{ role }}: {{ group | map(attribute='content') | join(' | ') }}{% endfor %}"
     "{%- for key, value in options.items() %}{{ '\n' ~ key ~ '=' ~ value }}{% endfor %}"
     "{{ '\n' if add_generation_prompt else '' }}"
@@ -609,11 +617,14 @@ def write_goldens(folder):
     random_numbers = random.Random(SEED)
     versions = {"tokenizers": tokenizers.__version__, "transformers": transformers.__version__, "seed": SEED}
     for name, make in ALL.items():
+        if (folder / name / "tokenizer.json").exists():
+            continue
         tokenizer, config = make()
         write(folder / name / "tokenizer.json", json.loads(tokenizer.to_str()))
         # The class that takes tokenizer.json as it is: those of single models rebuild it from the vocabulary.
         config = {"tokenizer_class": "PreTrainedTokenizerFast", **config}
         write(folder / name / "tokenizer_config.json", config)
+    for name in ALL:
         backend = load(folder / name)
         lists = random_ids(random_numbers, backend, 20)
         write(folder / name / "expected.json", {**versions, **expected(backend, TEXTS, lists)})

@@ -1,4 +1,5 @@
 export type { ByteLevelBpeJson } from "./byte-level-bpe/tokenizer-json.js";
+export type { ChatMessage, ChatOptions } from "./chat/chat-message.js";
 export type { SpecialIds } from "./special-tokens.js";
 export type { TextStream } from "./text-stream.js";
 export {

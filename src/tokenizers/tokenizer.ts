@@ -1,5 +1,7 @@
 import { CheckpointError, DataError, UsageError } from "../errors.js";
 import type { LongCall } from "../progress.js";
+import type { ChatMessage, ChatOptions } from "./chat/chat-message.js";
+import { ChatTemplates } from "./chat/chat-templates.js";
 import { Encoder } from "./encoder.js";
 import { loadLibrary, type TokenizersLibrary } from "./library.js";
 import { readModel } from "./models/model.js";
@@ -42,10 +44,13 @@ interface Parts {
   readonly files: TokenizerFiles;
   readonly vocabulary: Vocabulary;
   readonly specials: SpecialIds;
+  /** Their texts by name, as chat templates see them. */
+  readonly specialTexts: ReadonlyMap<string, string>;
   readonly skipped: ReadonlySet<number>;
   readonly encoder: Encoder;
   readonly frame: Frame;
   readonly decoder: Decoder;
+  readonly chatTemplates: ChatTemplates | undefined;
   readonly timeLimitMs: number;
 }
 
@@ -76,7 +81,9 @@ export class Tokenizer {
       const files = await TokenizerFiles.read(folder, signal);
       const library = await loadLibrary();
       signal?.throwIfAborted();
-      return new Tokenizer(readParts(files, library, Math.ceil(timeLimitMs)));
+      const chatTemplates = await ChatTemplates.read(files);
+      const parts = readParts(files, library);
+      return new Tokenizer({ ...parts, chatTemplates, timeLimitMs: Math.ceil(timeLimitMs) });
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
       throw new CheckpointError(error.message, { cause: error });
@@ -140,13 +147,36 @@ export class Tokenizer {
     return this.#parts.vocabulary.id(token);
   }
 
+  /** Whether {@link chat} has a template to write conversations with. */
+  get hasChatTemplate(): boolean {
+    return this.#parts.chatTemplates !== undefined;
+  }
+
+  /**
+   * A conversation as the model was trained to read it. Encode it with `specialTokens: false`: the template has written
+   * them.
+   *
+   * @throws UsageError when there is no template, it refuses the messages, or it takes longer than the time limit
+   * @throws CheckpointError when the template is wrong
+   */
+  chat(messages: readonly ChatMessage[], options: ChatOptions = {}): string {
+    const { chatTemplates, files, specialTexts, timeLimitMs } = this.#parts;
+    if (chatTemplates === undefined) {
+      throw new UsageError(`Tokenizer.chat: ${files.folder} has no chat template`);
+    }
+    return chatTemplates.render(messages, options, specialTexts, timeLimitMs);
+  }
+
   /** Writes the files that it was read from into a folder, byte for byte. */
   save(folder: string, options: Pick<LongCall, "signal"> = {}): Promise<void> {
     return this.#parts.files.save(folder, options.signal);
   }
 }
 
-function readParts(files: TokenizerFiles, library: TokenizersLibrary, timeLimitMs: number): Parts {
+function readParts(
+  files: TokenizerFiles,
+  library: TokenizersLibrary,
+): Omit<Parts, "chatTemplates" | "timeLimitMs"> {
   const file = files.json("tokenizer.json");
   const config = files.json("tokenizer_config.json");
   const model = readModel(file.get("model"), library);
@@ -162,11 +192,11 @@ function readParts(files: TokenizerFiles, library: TokenizersLibrary, timeLimitM
     files,
     vocabulary,
     specials,
+    specialTexts: specialTokens,
     skipped: new Set(added.filter(({ special }) => special).map(({ id }) => id)),
     encoder: new Encoder(file, model, added, library),
     frame: readFrame(file.get("post_processor")),
     decoder: cleansUp ? cleaned(decoder) : decoder,
-    timeLimitMs,
   };
 }
 
