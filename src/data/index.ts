@@ -71,6 +71,9 @@ export {
   type WriteSyntheticOptions,
   writeSynthetic,
 } from "./synthetic/write-synthetic.js";
+export type { DocumentPart } from "./texts/document-part.js";
+export { type ReadDocumentsOptions, type ReadPart, readDocuments } from "./texts/read-documents.js";
+export { textFiles } from "./texts/text-files.js";
 export {
   type DisjointUsers,
   type Moment,

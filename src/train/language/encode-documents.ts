@@ -1,16 +1,10 @@
 import { Int32List } from "../../data/collect/lists.js";
+import type { DocumentPart } from "../../data/index.js";
 import { UsageError } from "../../errors.js";
 import type { LongCall } from "../../progress.js";
 import { Turns } from "../../tokenizers/turns.js";
 import type { TextEncoding } from "./encode-examples.js";
 import { TokenSequences } from "./token-sequences.js";
-
-/** A part of a document that is short enough to be encoded at once. */
-export interface DocumentPart {
-  readonly text: string;
-  /** Whether the document ends with it. */
-  readonly last: boolean;
-}
 
 /** Documents one after the other. */
 export interface EncodedDocuments {

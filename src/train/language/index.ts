@@ -1,5 +1,4 @@
 export {
-  type DocumentPart,
   type EncodedDocuments,
   encodeDocuments,
   textWindows,
