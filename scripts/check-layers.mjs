@@ -1,7 +1,7 @@
 /**
  * Checks that imports and includes go one way. The tables below are the architecture:
  *
- *     TypeScript  cli -> recipes -> { train, evaluate, report } -> tasks -> generate -> models -> { nn, optim }
+ *     TypeScript  cli -> recipes -> { train, evaluate, report } -> tasks -> generate -> models -> { nn, optim, data }
  *                 -> autograd -> ops -> tensor -> native.ts       tokenizers -> data -> tensor         recipes -> config
  *                 tasks -> data       generate -> { tokenizers, hub }
  *                 bench -> test/cases -> src       examples -> the package's public entries
@@ -27,7 +27,7 @@ const sourceLayers = {
   report: ["tasks"],
   tasks: ["generate", "data"],
   generate: ["models", "tokenizers", "hub"],
-  models: ["nn", "optim"],
+  models: ["nn", "optim", "data"],
   nn: ["autograd"],
   optim: ["autograd"],
   autograd: ["ops"],

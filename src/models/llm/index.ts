@@ -12,5 +12,11 @@ export type {
 } from "./decoder-options.js";
 export { llmFamilies } from "./families/index.js";
 export type { LlmFamily, NameTable, StoredLayout, StoredModule } from "./family.js";
-export { type LoadDecoderOptions, type LoadedDecoder, loadDecoder } from "./load-decoder.js";
+export {
+  type LoadDecoderOptions,
+  type LoadedDecoder,
+  loadDecoder,
+  restoreDecoder,
+} from "./load-decoder.js";
+export { type SaveDecoderOptions, saveDecoder } from "./save-decoder.js";
 export { type StoredParameter, storedModule, storedParameters } from "./stored-tensors.js";

@@ -49,19 +49,39 @@ export async function loadDecoder(
   requirePlausible(options, checkpoint, config);
   const decoder = new Decoder(options, { std: 0, dtype, precision, generator });
   try {
-    const wanted = wantedTensors(decoder, family);
-    const ignored = ignoredTensors(family, options.tied ?? false);
-    for await (const [parameter, value] of loadTensors(checkpoint, wanted, {
-      ignored,
-      signal,
-      onProgress,
-    }))
-      parameter.replace(value);
+    await readWeights(decoder, family, checkpoint, { signal, onProgress });
     return { decoder: decoder.eval(), family, config: config.json };
   } catch (error) {
     decoder.dispose();
     throw error;
   }
+}
+
+/**
+ * Gives a decoder the weights of a folder: those that it was saved with, cast to what it keeps.
+ *
+ * @param folder as for {@link loadDecoder}; its `config.json` is not looked at
+ * @throws CheckpointError when files are missing or damaged; for tensors that are missing, unexpected, or of another shape
+ */
+export async function restoreDecoder(
+  folder: string,
+  decoder: Decoder,
+  { family, ...longCall }: LongCall & { readonly family: LlmFamily },
+): Promise<void> {
+  await using checkpoint = await openCheckpoint(folder);
+  await readWeights(decoder, family, checkpoint, longCall);
+}
+
+async function readWeights(
+  decoder: Decoder,
+  family: LlmFamily,
+  checkpoint: Checkpoint,
+  longCall: LongCall,
+): Promise<void> {
+  const wanted = wantedTensors(decoder, family);
+  const ignored = ignoredTensors(family, decoder.options.tied ?? false);
+  for await (const [parameter, value] of loadTensors(checkpoint, wanted, { ignored, ...longCall }))
+    parameter.replace(value);
 }
 
 /** The family that a configuration names. */
