@@ -49,7 +49,10 @@ function wrap(target: object, name: string): void {
     failed = true;
     dead = how === "dead";
     if (how === "kill") process.kill(process.pid, "SIGKILL");
-    if (how === "late") await run();
+    if (how === "late") {
+      const done = await run();
+      if (name === "open") await (done as FileHandle).close();
+    }
     if (how === "half" && given[0] instanceof Uint8Array)
       await original.call(this, given[0].subarray(0, given[0].length >> 1));
     throw failure("ENOSPC");

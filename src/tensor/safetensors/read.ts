@@ -234,6 +234,10 @@ async function readHeader(path: string, handle: FileHandle): Promise<Header> {
     throw new CheckpointError(`${path}: header: the file has ${size} bytes, must have at least 8`);
   const prefix = Buffer.alloc(8);
   await readFully(path, handle, prefix, 0);
+  if (prefix.toString("latin1") === "version ")
+    throw new CheckpointError(
+      `${path}: is a pointer of Git LFS, not the data; fetch it with git lfs pull`,
+    );
   const length = prefix.readBigUInt64LE();
   const limit = Math.min(maxHeaderBytes, size - 8);
   if (length > limit)
