@@ -19,9 +19,9 @@ export class ConfigReader {
     return this.json[key] !== undefined && this.json[key] !== null;
   }
 
-  /** A whole number from 1. */
+  /** A whole number from 1 to 2^24. */
   count(key: string, otherwise?: number): number {
-    return this.#read(key, "a whole number from 1", isCount, otherwise);
+    return this.#read(key, `a whole number from 1 to ${mostCounted}`, isCount, otherwise);
   }
 
   number(key: string, otherwise?: number): number {
@@ -103,8 +103,10 @@ export class ConfigReader {
 const isNumber = (value: unknown): value is number => Number.isFinite(value);
 
 /** Enough for any model, and too little to exhaust anything before a shape is compared with a file. */
+const mostCounted = 2 ** 24;
+
 const isCount = (value: unknown): value is number =>
-  Number.isInteger(value) && (value as number) >= 1 && (value as number) < 2 ** 31;
+  Number.isInteger(value) && (value as number) >= 1 && (value as number) <= mostCounted;
 
 const isObject = (value: unknown): value is Json =>
   typeof value === "object" && value !== null && !Array.isArray(value);

@@ -98,12 +98,14 @@ export function familyOf(config: ConfigReader): LlmFamily {
 
 /** A configuration may claim anything; what it claims is compared with the files before memory is taken for it. */
 function requirePlausible(
-  { vocabulary, width, layers, hiddenWidth, maxPositions, positions }: DecoderOptions,
+  options: DecoderOptions,
   checkpoint: Checkpoint,
   config: ConfigReader,
 ): void {
-  const learned = positions === "learned" ? maxPositions : 0;
-  const least = width * (vocabulary + learned + layers * 2 * hiddenWidth);
+  const { vocabulary, width, layers, hiddenWidth, maxPositions, heads } = options;
+  const learned = options.positions === "learned" ? maxPositions : 0;
+  const headsWidth = heads * (options.headWidth ?? width / heads);
+  const least = width * (vocabulary + learned + layers * 2 * (hiddenWidth + headsWidth));
   const { names } = checkpoint;
   const stored = names.reduce((sum, name) => sum + elements(checkpoint.info(name).shape), 0);
   if (layers > names.length || least > 2 * stored)

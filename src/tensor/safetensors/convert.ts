@@ -113,7 +113,7 @@ export const overflowFloat16 = 65520;
  * @returns the 16 bits of each; a finite number beyond the range becomes an infinity
  */
 export function toFloat16(values: ArrayLike<number>): Uint16Array {
-  const floats = Float32Array.from(values);
+  const floats = new Float32Array(values);
   const bits = new Uint32Array(floats.buffer);
   const result = new Uint16Array(bits.length);
   for (let i = 0; i < bits.length; i++) {

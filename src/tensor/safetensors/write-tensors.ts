@@ -129,9 +129,9 @@ function asStored(subject: string, data: TensorData, from: DType, to: StoredDTyp
   const values = from === "bfloat16" ? fromBFloat16(data) : data;
   switch (to) {
     case "F32":
-      return Float32Array.from(values);
+      return new Float32Array(values);
     case "F64":
-      return Float64Array.from(values);
+      return new Float64Array(values);
     case "BF16":
       return toBFloat16(values);
     default:

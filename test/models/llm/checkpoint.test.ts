@@ -1,6 +1,9 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import test, { type ExecutionContext } from "ava";
 import { CheckpointError, UsageError } from "../../../src/errors.js";
 import {
@@ -11,7 +14,7 @@ import {
   saveCheckpoint,
   type WantedTensor,
 } from "../../../src/models/index.js";
-import { transpose } from "../../../src/ops/index.js";
+import { multiply, transpose } from "../../../src/ops/index.js";
 import type { Progress } from "../../../src/progress.js";
 import {
   type DeferredTensor,
@@ -352,3 +355,57 @@ test.serial("a file that is not JSON is refused with the place", async (t) => {
   t.is(await readJsonObjectIfThere(path), undefined);
   await t.throwsAsync(readJsonObject(path), { message: `${path}: no such file` });
 });
+
+const python = process.env.USER_LLM_PYTHON;
+const shared =
+  process.env.USER_LLM_SHARED ?? fileURLToPath(new URL("../../../../shared", import.meta.url));
+const tiny = join(shared, "models/tinystories-656k-hf");
+(python && existsSync(tiny) ? test.serial : test.skip)(
+  `transformers loads what we save (USER_LLM_PYTHON, ${tiny})`,
+  async (t) => {
+    const folder = await freshFolder(t);
+    await using checkpoint = await openCheckpoint(tiny);
+    const exact = new Map<string, Tensor>();
+    for (const name of checkpoint.names) exact.set(name, await checkpoint.read(name));
+    // The weights are bfloat16 numbers; these are not.
+    const scaled = new Map([...exact].map(([name, each]) => [name, multiply(each, 1.001)]));
+    const folders: string[] = [];
+    for (const [tensors, dtype] of [
+      [exact, "float32"],
+      [scaled, "float32"],
+      [scaled, "bfloat16"],
+      [scaled, "float16"],
+    ] as const) {
+      const place = join(folder, String(folders.length));
+      const options = { dtype, shardBytes: 500_000 };
+      await saveCheckpoint(place, tensors, options);
+      await saveCheckpoint(place, tensors, options); // shards by other names
+      await copyFile(join(tiny, "config.json"), join(place, "config.json"));
+      t.true((await readdir(place)).length > 4);
+      folders.push(place);
+    }
+    for (const each of [...exact.values(), ...scaled.values()]) each.dispose();
+    const script = `
+import json, sys, torch
+from transformers import AutoModelForCausalLM
+load = lambda folder: AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+def compare(original, folder):
+    original = dict(load(original)[0].named_parameters())
+    model, info = load(folder)
+    off = max((p - original[n]).abs().max().item() for n, p in model.named_parameters())
+    return [off, len(info["missing_keys"]), len(info["unexpected_keys"])]
+tiny, exact, scaled, brain, half = sys.argv[1:]
+print(json.dumps([compare(tiny, exact), compare(scaled, brain), compare(scaled, half)]))
+`;
+    const { stdout, stderr } = spawnSync(python!, ["-c", script, tiny, ...folders], {
+      encoding: "utf8",
+    });
+    t.not(stdout, "", stderr);
+    const [same, ...rounded] = JSON.parse(stdout) as [number, number, number][];
+    t.deepEqual(same, [0, 0, 0]);
+    for (const [i, [off, missing, unexpected]] of rounded.entries()) {
+      t.true(off > 0 && off < [0.02, 0.003][i]!, String(off));
+      t.deepEqual([missing, unexpected], [0, 0]);
+    }
+  },
+);
