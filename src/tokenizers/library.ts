@@ -1,14 +1,8 @@
 /**
- * What is used of `@huggingface/tokenizers`: the models and the translation of Oniguruma's regular expressions. The types of
+ * What is used of `@huggingface/tokenizers`: two models and the translation of Oniguruma's regular expressions. The types of
  * the package itself do not resolve under Node's module rules.
  */
 export interface TokenizersLibrary {
-  readonly BPE: new (config: {
-    type: "BPE";
-    vocab: Record<string, number>;
-    merges: [string, string][];
-    end_of_word_suffix?: string | undefined;
-  }) => { bpe(word: string): string[] };
   readonly Unigram: new (
     config: { type: "Unigram"; vocab: [string, number][]; unk_id: number },
     eosToken: string,

@@ -18,7 +18,7 @@ export interface Model {
 export function readModel(place: Place, library: TokenizersLibrary): Model {
   switch (modelType(place)) {
     case "BPE":
-      return readBpe(place, library);
+      return readBpe(place);
     case "Unigram":
       return readUnigram(place, library);
     case "WordPiece":
