@@ -4,6 +4,7 @@ import type { TokenizersLibrary } from "./library.js";
 import type { Model } from "./models/model.js";
 import { type Normalizer, readNormalizer } from "./pipeline/normalizer.js";
 import { type PreTokenizer, readPreTokenizer } from "./pipeline/pre-tokenizer.js";
+import { withinTime } from "./pipeline/time-limit.js";
 
 const loneSurrogates = /\p{Cs}/gu;
 
@@ -25,23 +26,32 @@ export class Encoder {
     readonly model: Model,
     addedTokens: readonly AddedToken[],
     library: TokenizersLibrary,
+    readonly timeLimitMs: number,
   ) {
     this.#normalizer = readNormalizer(file.get("normalizer"), library);
     this.#preTokenizer = readPreTokenizer(file.get("pre_tokenizer"), library);
     const raw = addedTokens.filter((token) => !token.normalized);
     const normalized = addedTokens.filter((token) => token.normalized);
     this.#raw = new AddedTokenFinder(raw.map((token) => [token.content, token]));
-    this.#normalized = new AddedTokenFinder(
-      normalized.map((token) => [this.#normalize(token.content), token]),
+    const texts = this.#limited("Tokenizer.load", () =>
+      normalized.map((token) => this.#normalize(token.content)),
     );
+    this.#normalized = new AddedTokenFinder(normalized.map((token, i) => [texts[i]!, token]));
   }
 
-  /** Whether it may run without a time limit. */
-  get isTrusted(): boolean {
-    return (this.#normalizer?.isTrusted ?? true) && (this.#preTokenizer?.isTrusted ?? true);
-  }
-
+  /** @throws UsageError when the tokenizer's own regular expressions take longer than the time limit */
   encode(text: string): number[] {
+    return this.#limited("Tokenizer.encode", () => this.#encode(text));
+  }
+
+  /** Runs without a limit where all patterns are known to be harmless: it takes as long as encoding a line. */
+  #limited<Result>(what: string, run: () => Result): Result {
+    const isTrusted =
+      (this.#normalizer?.isTrusted ?? true) && (this.#preTokenizer?.isTrusted ?? true);
+    return isTrusted ? run() : withinTime(this.timeLimitMs, what, run);
+  }
+
+  #encode(text: string): number[] {
     const ids: number[] = [];
     this.#raw.split(text.replace(loneSurrogates, "\uFFFD")).forEach((part, i) => {
       if (typeof part === "string") this.#encodeBetween(part, i === 0, ids);

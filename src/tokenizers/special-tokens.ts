@@ -61,6 +61,10 @@ export function readAddedTokens(
 ): AddedToken[] {
   const added = new Map<string, AddedToken>();
   const add = (token: AddedToken, blame: () => Place): void => {
+    // Hugging Face's library numbers them itself, whatever the file says.
+    if (vocabulary.id(token.content) === undefined && token.id !== vocabulary.size) {
+      blame().fail(`${vocabulary.size}, the next free id`);
+    }
     vocabulary.add(token.content, token.id, blame);
     if (!added.has(token.content)) added.set(token.content, token);
   };

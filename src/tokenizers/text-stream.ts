@@ -8,20 +8,27 @@ export class TextStream {
   readonly #decoding: Decoding;
   readonly #tokenOf: (id: number) => string | undefined;
 
+  readonly #limited: (run: () => string) => string;
+
   /** @internal */
-  constructor(decoding: Decoding, tokenOf: (id: number) => string | undefined) {
+  constructor(
+    decoding: Decoding,
+    tokenOf: (id: number) => string | undefined,
+    limited: (run: () => string) => string,
+  ) {
     this.#decoding = decoding;
     this.#tokenOf = tokenOf;
+    this.#limited = limited;
   }
 
   /** Takes the next token; returns the text that is certain now and was not before. */
   push(id: number): string {
     const token = this.#tokenOf(id);
-    return token === undefined ? "" : this.#decoding.push(token);
+    return token === undefined ? "" : this.#limited(() => this.#decoding.push(token));
   }
 
   /** The rest; an incomplete character is U+FFFD. Nothing may be pushed after it. */
   end(): string {
-    return this.#decoding.end();
+    return this.#limited(() => this.#decoding.end());
   }
 }

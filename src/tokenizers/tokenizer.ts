@@ -82,9 +82,14 @@ export class Tokenizer {
       const library = await loadLibrary();
       signal?.throwIfAborted();
       const chatTemplates = await ChatTemplates.read(files);
-      const parts = readParts(files, library);
-      return new Tokenizer({ ...parts, chatTemplates, timeLimitMs: Math.ceil(timeLimitMs) });
+      const parts = readParts(files, library, Math.ceil(timeLimitMs));
+      return new Tokenizer({ ...parts, chatTemplates });
     } catch (error) {
+      if (error instanceof RangeError) {
+        throw new CheckpointError(`${folder}: the tokenizer's steps hold each other too deeply`, {
+          cause: error,
+        });
+      }
       if (!(error instanceof DataError)) throw error;
       throw new CheckpointError(error.message, { cause: error });
     }
@@ -105,35 +110,33 @@ export class Tokenizer {
    * @throws UsageError when the text is none, or the tokenizer's regular expressions take longer than the time limit
    */
   encode(text: string, options: EncodeOptions = {}): Int32Array {
-    const { encoder, frame, timeLimitMs } = this.#parts;
+    const { encoder, frame } = this.#parts;
     if (typeof text !== "string") {
       throw new UsageError(`Tokenizer.encode: expected a text, got ${typeof text}`);
     }
-    const ids = encoder.isTrusted
-      ? encoder.encode(text)
-      : withinTime(timeLimitMs, "Tokenizer.encode", () => encoder.encode(text));
+    const ids = encoder.encode(text);
     if (options.specialTokens === false) return Int32Array.from(ids);
     return Int32Array.from([...frame.before, ...ids, ...frame.after]);
   }
 
   /** The text of ids. Ids that no token has are left out. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
-    const { decoder, timeLimitMs } = this.#parts;
-    const decode = (): string => {
-      const stream = this.stream(options);
+    return this.#limited("Tokenizer.decode", () => {
+      const decoding = new Decoding(this.#parts.decoder.begin());
+      const tokenOf = this.#tokens(options);
       let text = "";
-      for (let i = 0; i < ids.length; i++) text += stream.push(ids[i]!);
-      return text + stream.end();
-    };
-    return decoder.isTrusted ? decode() : withinTime(timeLimitMs, "Tokenizer.decode", decode);
+      for (let i = 0; i < ids.length; i++) {
+        const token = tokenOf(ids[i]!);
+        if (token !== undefined) text += decoding.push(token);
+      }
+      return text + decoding.end();
+    });
   }
 
   /** Decodes tokens as they come, into text that is final. */
   stream(options: DecodeOptions = {}): TextStream {
-    const { decoder, skipped, vocabulary } = this.#parts;
-    const skips = options.skipSpecialTokens ?? true;
-    return new TextStream(new Decoding(decoder.begin()), (id) =>
-      skips && skipped.has(id) ? undefined : vocabulary.token(id),
+    return new TextStream(new Decoding(this.#parts.decoder.begin()), this.#tokens(options), (run) =>
+      this.#limited("TextStream", run),
     );
   }
 
@@ -167,6 +170,16 @@ export class Tokenizer {
     return chatTemplates.render(messages, options, specialTexts, timeLimitMs);
   }
 
+  #tokens({ skipSpecialTokens = true }: DecodeOptions): (id: number) => string | undefined {
+    const { skipped, vocabulary } = this.#parts;
+    return (id) => (skipSpecialTokens && skipped.has(id) ? undefined : vocabulary.token(id));
+  }
+
+  #limited<Result>(what: string, run: () => Result): Result {
+    const { decoder, timeLimitMs } = this.#parts;
+    return decoder.isTrusted ? run() : withinTime(timeLimitMs, what, run);
+  }
+
   /** Writes the files that it was read from into a folder, byte for byte. */
   save(folder: string, options: Pick<LongCall, "signal"> = {}): Promise<void> {
     return this.#parts.files.save(folder, options.signal);
@@ -176,7 +189,8 @@ export class Tokenizer {
 function readParts(
   files: TokenizerFiles,
   library: TokenizersLibrary,
-): Omit<Parts, "chatTemplates" | "timeLimitMs"> {
+  timeLimitMs: number,
+): Omit<Parts, "chatTemplates"> {
   const file = files.json("tokenizer.json");
   const config = files.json("tokenizer_config.json");
   const model = readModel(file.get("model"), library);
@@ -194,9 +208,10 @@ function readParts(
     specials,
     specialTexts: specialTokens,
     skipped: new Set(added.filter(({ special }) => special).map(({ id }) => id)),
-    encoder: new Encoder(file, model, added, library),
-    frame: readFrame(file.get("post_processor")),
+    encoder: new Encoder(file, model, added, library, timeLimitMs),
+    frame: readFrame(file.get("post_processor"), vocabulary.size),
     decoder: cleansUp ? cleaned(decoder) : decoder,
+    timeLimitMs,
   };
 }
 

@@ -12,8 +12,9 @@ const nothing: Frame = { before: [], after: [] };
  * The special tokens around a single text.
  *
  * @param place of `post_processor` in tokenizer.json, which may be null
+ * @param ids   how many the vocabulary has
  */
-export function readFrame(place: Place): Frame {
+export function readFrame(place: Place, ids: number): Frame {
   if (place.value === null || place.value === undefined) return nothing;
   const type = place
     .get("type")
@@ -23,12 +24,12 @@ export function readFrame(place: Place): Frame {
       return nothing; // it moves offsets only
     case "BertProcessing":
     case "RobertaProcessing":
-      return { before: [idOf(place.get("cls"))], after: [idOf(place.get("sep"))] };
+      return { before: [idOf(place.get("cls"), ids)], after: [idOf(place.get("sep"), ids)] };
     case "Sequence":
       return place
         .get("processors")
         .list()
-        .map(readFrame)
+        .map((processor) => readFrame(processor, ids))
         .reduce(
           (inner, outer) => ({
             before: [...outer.before, ...inner.before],
@@ -37,17 +38,17 @@ export function readFrame(place: Place): Frame {
           nothing,
         );
     case "TemplateProcessing":
-      return template(place);
+      return template(place, ids);
   }
 }
 
 /** `["[CLS]", 101]` */
-function idOf(place: Place): number {
+function idOf(place: Place, ids: number): number {
   const [, id = place.fail("a token and its id")] = place.list();
-  return id.count();
+  return id.count() < ids ? id.count() : id.fail("an id of the vocabulary");
 }
 
-function template(place: Place): Frame {
+function template(place: Place, most: number): Frame {
   const before: number[] = [];
   const after: number[] = [];
   let ids = before;
@@ -61,7 +62,7 @@ function template(place: Place): Frame {
           .get("special_tokens")
           .get(name)
           .get("ids")
-          .wholeNumbers(0, 2 ** 31 - 1),
+          .wholeNumbers(0, most - 1),
       );
     } else {
       if (item.get("Sequence").get("id").text() !== "A" || ids === after) {
