@@ -26,4 +26,10 @@ export { Module } from "./module.js";
 export { LayerNorm, type NormOptions, RMSNorm, type RMSNormOptions } from "./norm.js";
 export { Perceiver, type PerceiverOptions } from "./perceiver.js";
 export { RotaryEmbedding, type RotaryEmbeddingOptions } from "./rotary.js";
+export {
+  type KeyValueStore,
+  RowCache,
+  type RowCacheOptions,
+  type SequenceKeys,
+} from "./row-cache.js";
 export { TransformerBlock, type TransformerBlockOptions } from "./transformer-block.js";

@@ -1,8 +1,8 @@
 import { UsageError } from "../../errors.js";
 import {
   type AdaptableLinear,
-  type Cache,
   Dropout,
+  type KeyValueStore,
   LayerNorm,
   Linear,
   Module,
@@ -23,7 +23,7 @@ export interface Sequences {
   /** Tokens of the longest, earlier ones included. */
   readonly longest: number;
   /** Earlier tokens, which the new ones see and join. */
-  readonly cache?: Cache | undefined;
+  readonly cache?: KeyValueStore | undefined;
 }
 
 /** Causal self-attention of a decoder's layer. */
@@ -123,13 +123,14 @@ export class DecoderAttention extends Module {
       throw new UsageError(
         "Decoder: a cache has no gradient; use it inside noGrad, or outside valueAndGrad",
       );
-    const store = cache.append(layer, added, { counts, rotary });
-    return attention(query, store.keys, store.values, {
+    const { keys, values, lengths, rows } = cache.append(layer, added, { counts, rotary });
+    return attention(query, keys, values, {
       ...rules,
       heads,
-      keyLengths: store.lengths,
+      keyLengths: lengths,
       queryOffsets: offsets,
-      rotary: rotary && { ...rotary, rotatesKeys: false },
+      rows,
+      rotary: rotary && { ...rotary, rotatesKeys: rows !== undefined },
     });
   }
 

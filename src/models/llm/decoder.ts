@@ -5,11 +5,13 @@ import {
   Cache,
   Dropout,
   Embedding,
+  type KeyValueStore,
   type LayerNorm,
   Linear,
   Module,
   type RMSNorm,
   RotaryEmbedding,
+  RowCache,
 } from "../../nn/index.js";
 import { add, cast, divide, linear, linearCrossEntropy, multiply, tanh } from "../../ops/index.js";
 import { type Tensor, tensor } from "../../tensor/index.js";
@@ -35,7 +37,7 @@ export interface HiddenOptions {
   /** Tokens of each sequence; they lie one after the other. */
   counts: readonly number[];
   /** Earlier tokens of the sequences, which the new ones see and join. No gradient passes through it. */
-  cache?: Cache | undefined;
+  cache?: KeyValueStore | undefined;
   /**
    * Called with what goes into each layer, and gives what goes in instead: for layers between those of the model.
    *
@@ -177,12 +179,22 @@ export class Decoder extends Module {
 
   /** An empty cache for `batch` sequences. It is the caller's to dispose. */
   newCache({ batch, capacity }: { batch: number; capacity?: number | undefined }): Cache {
-    const { layers, heads, kvHeads = heads, width, headWidth = width / heads } = this.options;
     return new Cache({
-      ...{ layers, batch, kvHeads, headWidth, capacity },
+      ...this.#cacheSizes,
+      ...{ batch, capacity },
       ...(this.positions && { maxLength: this.options.maxPositions }),
-      dtype: this.norm.weight.value.dtype === "float64" ? "float64" : "float32",
     });
+  }
+
+  /** An empty cache for sequences that share what they begin with. It is the caller's to dispose. */
+  newRowCache({ capacity }: { capacity?: number | undefined } = {}): RowCache {
+    return new RowCache({ ...this.#cacheSizes, capacity });
+  }
+
+  get #cacheSizes() {
+    const { layers, heads, kvHeads = heads, width, headWidth = width / heads } = this.options;
+    const float64 = this.norm.weight.value.dtype === "float64";
+    return { layers, kvHeads, headWidth, dtype: float64 ? "float64" : "float32" } as const;
   }
 
   override dispose(): void {
@@ -190,7 +202,7 @@ export class Decoder extends Module {
     for (const rotary of this.#rotary) rotary.dispose();
   }
 
-  #sequences(x: Tensor, counts: readonly number[], cache: Cache | undefined) {
+  #sequences(x: Tensor, counts: readonly number[], cache: KeyValueStore | undefined) {
     const starts = cache?.lengths() ?? new Array<number>(counts.length).fill(0);
     if (starts.length !== counts.length)
       throw new ShapeError(
