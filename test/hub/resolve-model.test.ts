@@ -1,4 +1,5 @@
-import { spawnSync } from "node:child_process";
+import { type ChildProcessByStdio, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   lstat,
   mkdir,
@@ -11,6 +12,9 @@ import {
 } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
 import test from "ava";
 import { exitCodeOf } from "../../src/cli/exit-code.js";
 import { processMark } from "../../src/data/write/leftovers.js";
@@ -426,6 +430,40 @@ test("several calls at once bring the same model, each whole", async (t) => {
   t.is(blobs.length, 3, String(blobs));
 });
 
+test("processes share a cache; what one that is killed has brought is not lost", async (t) => {
+  const model = await weights(t);
+  let stalls = true;
+  const hub = await fakeHub(t, {
+    files: { ...small, "model.safetensors": model },
+    sending: (name) => (stalls && name === "model.safetensors" ? { stallAfter: 200_000 } : {}),
+  });
+  const cache = join(hub.cache, "hub");
+  const start = (): ChildProcessByStdio<null, Readable, null> => {
+    const program = fileURLToPath(new URL("resolve-child.ts", import.meta.url));
+    return spawn(process.execPath, ["--import=tsx", program, hub.url, cache], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+  };
+  const killed = start();
+  const exit = once(killed, "exit");
+  for await (const chunk of killed.stdout) {
+    const [, done = "0"] = /done (\d+)\s*$/.exec(String(chunk)) ?? [];
+    if (Number(done) >= 200_000) killed.kill("SIGKILL");
+  }
+  await exit;
+  stalls = false;
+  hub.requests.length = 0;
+  const outputs = await Promise.all(
+    [start(), start()].map(({ stdout }) => text(stdout)).concat(hub.resolve()),
+  );
+  const folder = join(cache, "models--org--tiny/snapshots", commit);
+  for (const output of outputs) t.true(output.trim().endsWith(folder), output);
+  t.deepEqual(await readFile(join(folder, "model.safetensors")), model);
+  const ranges = hub.requests.filter(({ to }) => to === "store").map(({ range }) => range);
+  t.is(ranges.filter((range) => range === "bytes=200000-").length, 1, "one of them continues");
+  t.is((await readdir(join(cache, "models--org--tiny/blobs"))).length, 3);
+});
+
 test("offline, the cache is all there is, and what it lacks is named", async (t) => {
   const shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
   const map = { a: shards[0]!, b: shards[1]! };
@@ -553,6 +591,22 @@ test("a hostile repository writes nowhere but into its own folder", async (t) =>
       /^CheckpointError: .*index\.json: a: .* must be the plain name of a file in the same folder$/,
     );
   t.is(await shards("y.safetensors"), "CheckpointError: org/tiny: has no y.safetensors");
+});
+
+test("a revision that is no commit is not looked for", async (t) => {
+  const { resolve, requests } = await fakeHub(t, {
+    files: { ...small, "model.safetensors": await weights(t, 10) },
+    instead: ({ url = "" }, response) => {
+      if (url.includes("/revision/")) response.end('{"sha":"main"}');
+      if (url.includes("/tree/")) response.end("[]");
+      return true;
+    },
+  });
+  await t.throwsAsync(resolve(), {
+    instanceOf: NetworkError,
+    message: /does not answer as the hub does: it names no commit$/,
+  });
+  t.is(requests.length, 1);
 });
 
 test("an endpoint that is no hub is told from one", async (t) => {
