@@ -22,6 +22,8 @@ export interface LoraOptions {
   rank?: number;
   /** What the adapter adds is multiplied by `alpha / rank`. Default: 16. */
   alpha?: number;
+  /** Whether it is `alpha / √rank` instead, which keeps large ranks from learning slowly. Default: false. */
+  rankStabilized?: boolean;
   /** On what the adapter sees, not on what the base sees. Default: 0. */
   dropout?: number;
   /** Draws `a`, and dropout. Default: the one that `seed()` sets. */
@@ -31,12 +33,13 @@ export interface LoraOptions {
 /**
  * A linear layer that is frozen, and a low-rank adapter that is trained in its place.
  *
- *     base(x) + alpha / rank · (dropout(x) · aᵀ) · bᵀ
+ *     base(x) + scale · (dropout(x) · aᵀ) · bᵀ        scale = alpha / rank
  *
  * `a` starts uniform in ±1/√inWidth and `b` at zero, as in PEFT: at first the layer is its base. PEFT's checkpoints
  * call `a` `lora_A.weight`, and `b` `lora_B.weight`.
  *
  * @see Hu et al., "LoRA: low-rank adaptation of large language models", arXiv:2106.09685
+ * @see Kalajdzievski, "A rank stabilization scaling factor for fine-tuning with LoRA", arXiv:2312.03732
  */
 export class LoraLinear extends Module {
   /** Frozen here; make it trainable again to train both. */
@@ -46,26 +49,31 @@ export class LoraLinear extends Module {
   /** `[outWidth, rank]` */
   readonly b: Parameter;
   readonly dropout: Dropout;
-  /** `alpha / rank` */
+  readonly alpha: number;
+  readonly rankStabilized: boolean;
+  /** `alpha / rank`, or `alpha / √rank` */
   readonly scale: number;
 
   /** @param base belongs to this module from now on */
-  constructor(base: Linear, { rank = 8, alpha = 16, dropout = 0, generator }: LoraOptions = {}) {
+  constructor(base: Linear, options: LoraOptions = {}) {
     super();
+    const { rank = 8, alpha = 16, rankStabilized = false, dropout = 0, generator } = options;
     if (!(Number.isInteger(rank) && rank > 0))
       throw new UsageError(`LoraLinear: rank must be a positive whole number, got ${rank}`);
     if (!Number.isFinite(alpha))
       throw new UsageError(`LoraLinear: alpha must be a number, got ${alpha}`);
     const { inWidth, outWidth } = base;
-    const options = {
+    const init = {
       dtype: base.weight.value.dtype === "float64" ? "float64" : "float32",
       ...(generator && { generator }),
     } as const;
     this.base = base.setTrainable(false);
-    this.a = new Parameter(fanInUniform([rank, inWidth], inWidth, options));
-    this.b = new Parameter(zeros([outWidth, rank], options));
+    this.a = new Parameter(fanInUniform([rank, inWidth], inWidth, init));
+    this.b = new Parameter(zeros([outWidth, rank], init));
     this.dropout = new Dropout(dropout, generator);
-    this.scale = alpha / rank;
+    this.alpha = alpha;
+    this.rankStabilized = rankStabilized;
+    this.scale = alpha / (rankStabilized ? Math.sqrt(rank) : rank);
   }
 
   get rank(): number {
@@ -94,7 +102,7 @@ export class LoraLinear extends Module {
   }
 
   /**
-   * `weight + alpha / rank · b · a`, a new tensor of the weight's dtype: the weight of a linear layer that does what
+   * `weight + scale · b · a`, a new tensor of the weight's dtype: the weight of a linear layer that does what
    * this one does.
    */
   mergedWeight(): Tensor {

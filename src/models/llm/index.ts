@@ -18,5 +18,6 @@ export {
   loadDecoder,
   restoreDecoder,
 } from "./load-decoder.js";
+export * from "./lora/index.js";
 export { type SaveDecoderOptions, saveDecoder } from "./save-decoder.js";
 export { type StoredParameter, storedModule, storedParameters } from "./stored-tensors.js";

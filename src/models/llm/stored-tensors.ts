@@ -34,14 +34,7 @@ export function storedParameters(decoder: Decoder, family: LlmFamily): StoredPar
         fromStored: transposed,
         toStored: transposed,
       };
-    if (layout === "heads") {
-      const { heads } = decoder.options;
-      return {
-        ...{ ...stored, shape },
-        fromStored: (tensor) => swapLeading(tensor, heads, 3),
-        toStored: (tensor) => swapLeading(tensor, 3, heads),
-      };
-    }
+    if (layout === "heads") return { ...stored, shape, ...headRows(decoder.options.heads) };
     return { ...stored, shape };
   });
 }
@@ -60,6 +53,16 @@ export function storedModule(path: string, { names, name }: LlmFamily): StoredMo
 }
 
 const transposed = (x: Tensor): Tensor => noGrad(() => transpose(x));
+
+/** Rows of packed queries, keys and values, which checkpoints with the layout `heads` have head by head. */
+export function headRows(
+  heads: number,
+): Required<Pick<StoredParameter, "fromStored" | "toStored">> {
+  return {
+    fromStored: (stored) => swapLeading(stored, heads, 3),
+    toStored: (value) => swapLeading(value, 3, heads),
+  };
+}
 
 /** Rows that are `[outer, inner, rest]` in the order `[inner, outer, rest]`. */
 function swapLeading(x: Tensor, outer: number, inner: number): Tensor {
