@@ -2,6 +2,7 @@ export * from "./autograd/index.js";
 export * as data from "./data/index.js";
 export * from "./errors.js";
 export * as evaluate from "./evaluate/index.js";
+export * as generate from "./generate/index.js";
 export * as hub from "./hub/index.js";
 export * as models from "./models/index.js";
 export * from "./nn/index.js";

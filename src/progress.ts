@@ -6,7 +6,7 @@ export interface Progress {
   readonly done: number;
   /** In `unit`; absent while nobody knows. */
   readonly total?: number | undefined;
-  readonly unit: "bytes" | "rows" | "files" | "steps";
+  readonly unit: "bytes" | "rows" | "files" | "steps" | "tokens";
   /** What else is known: `{ loss: 2.3 }`. Shown after the bar. */
   readonly values?: Readonly<Record<string, number | string>> | undefined;
 }
