@@ -1,11 +1,43 @@
 import type { PretrainingPlan } from "../recipes/plan.js";
+import type { LmPlan } from "../recipes/pretrain-lm/index.js";
+import type { TrainingPlan } from "../train/index.js";
 import type { Colours } from "./colour.js";
 import { type Cell, table } from "./table.js";
 import { bytes, count, duration } from "./text.js";
 
-/** What `pretrain --dry-run` shows: parameters, memory, arithmetic and time of a training. */
-export function describePlan(plan: PretrainingPlan, colours: Colours): string {
-  const { parameters, memory, flops, time, disk, windows } = plan;
+/** What `pretrain --dry-run` shows. */
+export function describePretrainingPlan(plan: PretrainingPlan, colours: Colours): string {
+  const { windows, mapped } = plan;
+  return describePlan(plan, colours, {
+    memory: [["prepared data, mapped", bytes(mapped)]],
+    training: [["windows", `${count(windows.count)} of ${count(windows.users)} users`]],
+    positions: "events",
+  });
+}
+
+/** What `pretrain-lm --dry-run` shows. */
+export function describeLmPlan(plan: LmPlan, colours: Colours): string {
+  const { documents, bytes: size, tokens, vocabulary } = plan.texts;
+  return describePlan(plan, colours, {
+    training: [
+      ["texts", `${count(documents)} documents, ${bytes(size)}`],
+      ["as tokens", `${count(tokens)} of ${count(vocabulary)} kinds`],
+    ],
+    positions: "tokens",
+  });
+}
+
+/** What is said of a recipe beside what all trainings have. */
+interface RecipeLines {
+  readonly memory?: readonly Cell[][] | undefined;
+  readonly training: readonly Cell[][];
+  /** What inputs of the model are called. */
+  readonly positions: string;
+}
+
+/** Parameters, memory, arithmetic and time of a training. */
+function describePlan(plan: TrainingPlan, colours: Colours, recipe: RecipeLines): string {
+  const { parameters, memory, flops, time, disk } = plan;
   const section = (title: string, rows: readonly (readonly Cell[])[], header?: string[]): string =>
     `${colours.bold(title)}\n${table(rows, { indent: "  ", header })}\n`;
   const { fastest, median, slowest } = time.step;
@@ -25,13 +57,13 @@ export function describePlan(plan: PretrainingPlan, colours: Colours): string {
       ...(memory.shadows > 0 ? [["weights in bfloat16", bytes(memory.shadows)]] : []),
       ["activations and batches", bytes(memory.activations)],
       ["peak, measured", `${bytes(memory.peak)} of ${bytes(memory.limit)}`],
-      ["prepared data, mapped", bytes(plan.mapped)],
+      ...(recipe.memory ?? []),
     ]),
     section("Training", [
-      ["windows", `${count(windows.count)} of ${count(windows.users)} users`],
+      ...recipe.training,
       ["steps", `${count(plan.steps)}, ${plan.epochs.toFixed(1)} epochs`],
       ["examples", count(plan.examples)],
-      ["events", count(plan.positions)],
+      [recipe.positions, count(plan.positions)],
       ["arithmetic of a step", `${flop(flops.total)}, of it products ${flop(flops.products)}`],
       ["arithmetic in all", flop(flops.total * plan.steps)],
       [

@@ -12,6 +12,7 @@ import { exitCodes } from "./exit-code.js";
 import { addCommonOptions, examples } from "./help.js";
 import type { Host } from "./host.js";
 import { addPretrainCommand } from "./pretrain.js";
+import { addPretrainLmCommand } from "./pretrain-lm.js";
 import { type ProgressMode, progressModes } from "./progress/reporter.js";
 import { addRunsCommand } from "./runs.js";
 import { addSweepCommand } from "./sweep.js";
@@ -54,6 +55,7 @@ export function addAllCommands(program: CommandUnknownOpts, cli: Cli): void {
   addEvalCommand(program, cli);
   addSweepCommand(program, cli);
   addEmbedCommand(program, cli);
+  addPretrainLmCommand(program, cli);
   addConfigCommand(program, cli);
   addRunsCommand(program, cli);
   addDoctorCommand(program, cli);

@@ -4,6 +4,7 @@ import { dataConfig } from "../data/config.js";
 import { evaluationConfig } from "../evaluate/config.js";
 import { encoderConfig } from "../models/encoders/config.js";
 import { trainingConfig } from "../train/config.js";
+import { pretrainLmConfig } from "./pretrain-lm/config.js";
 import { sweepConfig } from "./sweep-config.js";
 
 export const configSchema = z
@@ -23,6 +24,9 @@ export const configSchema = z
     encoder: encoderConfig.prefault({}).describe("The model of users that stage 1 trains."),
     pretrain: trainingConfig.prefault({}).describe("How the encoder is trained."),
     evaluate: evaluationConfig.prefault({}).describe("How rankings are measured."),
+    pretrainLm: pretrainLmConfig
+      .optional()
+      .describe("A language model that is trained from scratch, with its tokenizer."),
     sweep: sweepConfig.optional().describe("Options to search for, and how."),
   })
   .meta({

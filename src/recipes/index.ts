@@ -26,5 +26,7 @@ export { encoderDataOf, trainingDataOf } from "./encoder-data.js";
 export { type EvaluateEncoderOptions, evaluateEncoder } from "./evaluate.js";
 export { type PretrainingPlan, planPretraining } from "./plan.js";
 export { type PretrainOptions, type PretrainResult, pretrain } from "./pretrain.js";
+export { type LmPlan, planLm, pretrainLm, type TextFacts } from "./pretrain-lm/index.js";
 export { pretrainTrial } from "./pretrain-trial.js";
 export { type RunTrial, type SweepOptions, sweep, type TrialOutcome } from "./sweep.js";
+export type { RunOptions, RunResult } from "./train-in-folder.js";

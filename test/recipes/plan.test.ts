@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
 import { coloursFor } from "../../src/cli/colour.js";
-import { describePlan } from "../../src/cli/plan-text.js";
+import { describePretrainingPlan } from "../../src/cli/plan-text.js";
 import { resolveConfig } from "../../src/config/index.js";
 import { prepareSynthetic } from "../../src/data/index.js";
 import { configSchema } from "../../src/recipes/config.js";
@@ -29,7 +29,7 @@ test("planning a configuration leaves neither files nor tensors, and reads well"
   t.is(plan.disk.checkpoints, 3 * plan.disk.checkpoint);
   t.true(plan.mapped > 1000 && plan.windows.users > 0);
 
-  const text = describePlan(plan, coloursFor({ write: () => true } as never, {}, true));
+  const text = describePretrainingPlan(plan, coloursFor({ write: () => true } as never, {}, true));
   t.regex(text, /^Parameters\n +all +trainable\n +events.tables.item +[\d,]+ +[\d,]+\n/);
   t.regex(text, /\n  peak, measured +[\d.]+ [kM]B of [\d.]+ [GT]B\n/);
   t.regex(text, /\n  arithmetic of a step +[\d.]+ [MG]FLOP, of it products [\d.]+ [MG]FLOP\n/);
