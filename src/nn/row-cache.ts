@@ -23,7 +23,10 @@ export interface KeyValueStore {
   append(layer: number, tokens: NewKeys, options?: LayerAppendOptions): SequenceKeys;
 }
 
-export type RowCacheOptions = Omit<CacheOptions, "batch" | "maxLength">;
+export interface RowCacheOptions extends Omit<CacheOptions, "batch" | "maxLength"> {
+  /** Bytes of keys and values at most. Default: no limit. */
+  maxBytes?: number | undefined;
+}
 
 /**
  * Keys and values of tokens, a row each, of which sequences are lists: sequences that begin alike share what they begin
@@ -39,13 +42,22 @@ export class RowCache implements KeyValueStore, Disposable {
   readonly kvHeads: number;
   readonly headWidth: number;
   readonly dtype: NonNullable<CacheOptions["dtype"]>;
+  /** Tokens that there may be at most. */
+  readonly maxRows: number;
   #capacity: number;
   #rows = 0;
   /** `[1, capacity, kvHeads, headWidth]`: to `cacheAppend`, all rows are one sequence. */
   readonly #stores: ({ keys: Tensor; values: Tensor } | undefined)[];
   #batch: Batch | undefined;
 
-  constructor({ layers, kvHeads, headWidth, capacity = 64, dtype = "float32" }: RowCacheOptions) {
+  constructor({
+    layers,
+    kvHeads,
+    headWidth,
+    capacity = 64,
+    maxBytes = Number.POSITIVE_INFINITY,
+    dtype = "float32",
+  }: RowCacheOptions) {
     for (const [name, value] of Object.entries({ layers, kvHeads, headWidth, capacity }))
       if (!(Number.isSafeInteger(value) && value >= 0))
         throw new UsageError(`RowCache: ${name} must be a whole number, got ${value}`);
@@ -53,7 +65,8 @@ export class RowCache implements KeyValueStore, Disposable {
     this.kvHeads = kvHeads;
     this.headWidth = headWidth;
     this.dtype = dtype;
-    this.#capacity = capacity;
+    this.maxRows = Math.floor(maxBytes / Math.max(1, this.bytesPerRow));
+    this.#capacity = Math.min(capacity, this.maxRows);
     this.#stores = new Array<undefined>(layers).fill(undefined);
   }
 
@@ -74,7 +87,7 @@ export class RowCache implements KeyValueStore, Disposable {
    * @param paths  rows of each sequence's earlier tokens, in their order
    * @param counts new tokens of each, from 1
    * @returns      the row of the first new token; the others follow, sequence by sequence
-   * @throws UsageError when counts do not fit, or a row is not there
+   * @throws UsageError when counts do not fit, a row is not there, or there would be more than `maxRows`
    */
   continue(paths: readonly Int32Array[], counts: readonly number[]): number {
     if (
@@ -89,9 +102,14 @@ export class RowCache implements KeyValueStore, Disposable {
         if (!(row >= 0 && row < this.#rows))
           throw new UsageError(`RowCache.continue: ${row} is not one of ${this.#rows} rows`);
     const first = this.#rows;
+    const after = counts.reduce((a, b) => a + b, first);
+    if (after > this.maxRows)
+      throw new UsageError(
+        `RowCache.continue: there would be ${after} rows, more than maxRows ${this.maxRows}`,
+      );
     this.#batch?.dispose();
     this.#batch = new Batch(paths, counts, first);
-    this.#rows += this.#batch.tokens;
+    this.#rows = after;
     return first;
   }
 
@@ -181,7 +199,8 @@ export class RowCache implements KeyValueStore, Disposable {
 
   /** The layer's tensors, with room for all rows. */
   #reserve(layer: number): { keys: Tensor; values: Tensor } {
-    if (this.#capacity < this.#rows) this.#capacity = Math.max(2 * this.#capacity, this.#rows);
+    if (this.#capacity < this.#rows)
+      this.#capacity = Math.min(this.maxRows, Math.max(2 * this.#capacity, this.#rows));
     const capacity = this.#capacity;
     const store = this.#stores[layer];
     if (!store) {

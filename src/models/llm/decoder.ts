@@ -12,6 +12,7 @@ import {
   type RMSNorm,
   RotaryEmbedding,
   RowCache,
+  type RowCacheOptions,
 } from "../../nn/index.js";
 import { add, cast, divide, linear, linearCrossEntropy, multiply, tanh } from "../../ops/index.js";
 import { type Tensor, tensor } from "../../tensor/index.js";
@@ -187,8 +188,8 @@ export class Decoder extends Module {
   }
 
   /** An empty cache for sequences that share what they begin with. It is the caller's to dispose. */
-  newRowCache({ capacity }: { capacity?: number | undefined } = {}): RowCache {
-    return new RowCache({ ...this.#cacheSizes, capacity });
+  newRowCache(options: Pick<RowCacheOptions, "capacity" | "maxBytes"> = {}): RowCache {
+    return new RowCache({ ...this.#cacheSizes, ...options });
   }
 
   get #cacheSizes() {
