@@ -1,3 +1,4 @@
+export * from "./constrained/index.js";
 export {
   type BeforeLayer,
   DecodeLoop,
