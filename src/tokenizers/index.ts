@@ -1,7 +1,9 @@
 export type { ByteLevelBpeJson } from "./byte-level-bpe/tokenizer-json.js";
 export type { ChatMessage, ChatOptions } from "./chat/chat-message.js";
+export { type EncodeTextsOptions, encodeTexts, type Texts } from "./encode-texts.js";
 export type { SpecialIds } from "./special-tokens.js";
 export type { TextStream } from "./text-stream.js";
+export type { TokenizedTexts } from "./tokenized-texts.js";
 export {
   type DecodeOptions,
   type EncodeOptions,

@@ -1,9 +1,11 @@
+import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileFault, isSystemError } from "../data/files/file-fault.js";
 import { Place } from "../data/files/json-place.js";
 import { replaceFile } from "../data/files/replace-file.js";
 import { CheckpointError } from "../errors.js";
+import { Turns } from "./turns.js";
 
 const names = [
   "tokenizer.json",
@@ -12,6 +14,10 @@ const names = [
   "chat_template.jinja",
   "chat_template.json",
 ];
+/** To be changed with the ids that a file's tokens get: what was cached before is of no use then. */
+const encoderVersion = "1 ";
+const hashedAtOnce = 1 << 20;
+
 const templateFolder = "additional_chat_templates";
 
 /** Ten times the largest that is about. */
@@ -59,6 +65,21 @@ export class TokenizerFiles {
     return text === undefined
       ? new Place(this.path(name), "", {})
       : Place.parse(this.path(name), text);
+  }
+
+  /** SHA-256 of some of them, in hexadecimal. */
+  async hash(names: readonly string[], signal?: AbortSignal): Promise<string> {
+    const hash = createHash("sha256").update(encoderVersion);
+    const turns = new Turns(signal);
+    for (const name of names) {
+      const bytes = this.contents.get(name) ?? Buffer.alloc(0);
+      hash.update(`${name} ${bytes.length} `);
+      for (let start = 0; start < bytes.length; start += hashedAtOnce) {
+        hash.update(bytes.subarray(start, start + hashedAtOnce));
+        if (turns.over) await turns.next();
+      }
+    }
+    return hash.digest("hex");
   }
 
   /** Writes them into a folder, byte for byte. Each replaces the one before as a whole. */

@@ -19,6 +19,7 @@ import {
 } from "./special-tokens.js";
 import { TextStream } from "./text-stream.js";
 import { TokenizerFiles } from "./tokenizer-files.js";
+import { Turns } from "./turns.js";
 import type { Vocabulary } from "./vocabulary.js";
 
 export interface TokenizerOptions extends Pick<LongCall, "signal"> {
@@ -54,12 +55,16 @@ interface Parts {
   readonly timeLimitMs: number;
 }
 
+/** What is in them changes the ids. */
+const encodingFiles = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"];
+
 /**
  * A tokenizer of Hugging Face's format: byte-level BPE, BPE and Unigram of SentencePiece, WordPiece. Encodes and decodes as
  * the `tokenizers` library of Python does.
  */
 export class Tokenizer {
   readonly #parts: Parts;
+  #fingerprint: string | undefined;
 
   private constructor(parts: Parts) {
     this.#parts = parts;
@@ -148,6 +153,33 @@ export class Tokenizer {
   /** The id of a token, as the vocabulary writes it. */
   id(token: string): number | undefined {
     return this.#parts.vocabulary.id(token);
+  }
+
+  /**
+   * The ids of several texts. Others get the event loop between two of them.
+   *
+   * @throws UsageError as {@link encode}
+   */
+  async encodeBatch(
+    texts: readonly string[],
+    options: EncodeOptions & LongCall = {},
+  ): Promise<Int32Array[]> {
+    const turns = new Turns(options.signal);
+    const encoded: Int32Array[] = [];
+    for (const text of texts) {
+      encoded.push(this.encode(text, options));
+      if (!turns.over) continue;
+      const progress = { done: encoded.length, total: texts.length, unit: "rows" } as const;
+      options.onProgress?.({ task: "encoding texts", ...progress });
+      await turns.next();
+    }
+    return encoded;
+  }
+
+  /** Of all that its ids depend on: tokenizers with the same one encode alike. */
+  async fingerprint(options: Pick<LongCall, "signal"> = {}): Promise<string> {
+    this.#fingerprint ??= await this.#parts.files.hash(encodingFiles, options.signal);
+    return this.#fingerprint;
   }
 
   /** Whether {@link chat} has a template to write conversations with. */

@@ -33,12 +33,16 @@ for (const { name, tokenizer, template, cases } of goldens) {
   });
 }
 
-/** A tokenizer with a template of its own, and a fifth of a second for it. */
-async function withTemplate(t: ExecutionContext, template: Json): Promise<Tokenizer> {
+/** A tokenizer with a template of its own. */
+async function withTemplate(
+  t: ExecutionContext,
+  template: Json,
+  timeLimitMs = 5000,
+): Promise<Tokenizer> {
   const config = (file: Json): void => {
     file.chat_template = template;
   };
-  return Tokenizer.load(await changedTokenizer(t, "llama2", { config }), { timeLimitMs: 200 });
+  return Tokenizer.load(await changedTokenizer(t, "llama2", { config }), { timeLimitMs });
 }
 
 test("templates have names", async (t) => {
@@ -157,8 +161,8 @@ test("a template that is none is an error with its file", async (t) => {
 
 const loops = "{% for i in range(99999) %}";
 const tooLong = "x".repeat((1 << 20) + 1);
-const bombs: [title: string, template: string, message: RegExp][] = [
-  ["loops in loops", `${loops}${loops}{% endfor %}{% endfor %}`, /not done after 200 ms/],
+const bombs: [title: string, template: string, message: RegExp, limitMs?: number][] = [
+  ["loops in loops", `${loops}${loops}{% endfor %}{% endfor %}`, /not done after 500 ms/, 500],
   ["a huge range", "{{ range(10 ** 9) | length }}", /range\(\) of more than 100000 numbers/],
   ["a range without end", "{{ range(0, 1, 0.0000001) }}", /range\(\) of more than 100000/],
   [
@@ -169,7 +173,8 @@ const bombs: [title: string, template: string, message: RegExp][] = [
   [
     "an output that doubles",
     "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% else %}xxxxxxxxxxxx{% endif %}{% endmacro %}{{ m(60) }}",
-    /not done after 200 ms|characters at once/,
+    /not done after|characters at once/,
+    500,
   ],
   [
     "a list that doubles",
@@ -184,25 +189,27 @@ const bombs: [title: string, template: string, message: RegExp][] = [
   [
     "large texts, many of them",
     `{% set ns = namespace(l=[]) %}{% set s = 'x' * 1 if false else messages[0].content %}${loops}{% set ns.l = ns.l + [s | replace('a', 'bbbb')] %}{% endfor %}`,
-    /not done after 200 ms|in all|at once/,
+    /not done after|in all|at once/,
+    500,
   ],
   ["a macro that calls itself", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", /does not work/],
   [
     "brackets in brackets",
     `{{ ${"(".repeat(1e5)}1${")".repeat(1e5)} }}`,
     /call stack|not done after/,
+    500,
   ],
   ["a long template", tooLong, /longer than 1048576 characters/],
 ];
 
-for (const [title, template, message] of bombs) {
+for (const [title, template, message, limitMs] of bombs) {
   test(`a template ends in an error: ${title}`, async (t) => {
-    const tokenizer = await withTemplate(t, template);
+    const tokenizer = await withTemplate(t, template, limitMs);
     const messages = [{ role: "user", content: "a".repeat(1e5) }];
     const before = process.memoryUsage.rss();
     const start = performance.now();
     t.throws(() => tokenizer.chat(messages), { message });
-    t.true(performance.now() - start < 5000);
+    t.true(performance.now() - start < 10_000);
     t.true(process.memoryUsage.rss() - before < 500e6);
     t.is((await withTemplate(t, "{{ 1 }}")).chat(hello), "1");
   });
