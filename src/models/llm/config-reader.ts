@@ -28,6 +28,11 @@ export class ConfigReader {
     return this.#read(key, "a number", isNumber, otherwise);
   }
 
+  /** A number above 0. */
+  positive(key: string, otherwise?: number): number {
+    return this.#read(key, "a number above 0", (value) => isNumber(value) && value > 0, otherwise);
+  }
+
   boolean(key: string, otherwise?: boolean): boolean {
     return this.#read(key, "true or false", (value) => typeof value === "boolean", otherwise);
   }

@@ -15,6 +15,7 @@ import type { DecoderInit, DecoderOptions } from "./decoder-options.js";
 import { llmFamilies } from "./families/index.js";
 import type { LlmFamily } from "./family.js";
 import { storedParameters } from "./stored-tensors.js";
+import { refuseUnsupportedKeys } from "./unsupported-keys.js";
 
 export interface LoadDecoderOptions extends LongCall, Pick<DecoderInit, "precision" | "generator"> {
   /** What matrices and embeddings are kept in, whatever the checkpoint has. Default: `float32`. */
@@ -86,6 +87,7 @@ async function readWeights(
 
 /** The family that a configuration names. */
 export function familyOf(config: ConfigReader): LlmFamily {
+  refuseUnsupportedKeys(config);
   const modelType = config.text("model_type");
   const family = llmFamilies.find((each) => each.modelType === modelType);
   const names = llmFamilies.map((each) => each.modelType).join(", ");

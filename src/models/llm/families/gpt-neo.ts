@@ -1,6 +1,7 @@
 import type { ConfigReader } from "../config-reader.js";
 import type { DecoderOptions } from "../decoder-options.js";
 import type { LlmFamily } from "../family.js";
+import { headsOf, plainActivations } from "./shared.js";
 
 /** GPT-Neo: every other layer sees a window, and scores are not scaled. */
 export const gptNeo: LlmFamily = {
@@ -27,25 +28,20 @@ export const gptNeo: LlmFamily = {
 };
 
 function options(config: ConfigReader): DecoderOptions {
-  const width = config.count("hidden_size");
+  const { width, heads } = headsOf(config, { width: "hidden_size", heads: "num_heads" });
   const layers = config.count("num_layers");
   return {
-    ...{ width, layers },
+    ...{ width, heads, layers },
     vocabulary: config.count("vocab_size"),
-    heads: config.count("num_heads"),
     hiddenWidth: config.count("intermediate_size", 4 * width),
     maxPositions: config.count("max_position_embeddings"),
-    norm: { kind: "layer", eps: config.number("layer_norm_epsilon", 1e-5) },
+    norm: { kind: "layer", eps: config.positive("layer_norm_epsilon", 1e-5) },
     positions: "learned",
     windows: windowsOf(config, layers),
     attention: { outputBias: true, scale: 1 },
     mlp: {
       kind: "plain",
-      activation: config.choice(
-        "activation_function",
-        { gelu_new: "gelu", gelu: "geluExact", relu: "relu", silu: "silu" },
-        "gelu_new",
-      ),
+      activation: config.choice("activation_function", plainActivations, "gelu_new"),
       bias: true,
     },
     tied: config.boolean("tie_word_embeddings", true),
@@ -59,15 +55,15 @@ function options(config: ConfigReader): DecoderOptions {
 
 /** `attention_layers` names each layer; `attention_types` repeats a pattern. */
 function windowsOf(config: ConfigReader, layers: number): (number | undefined)[] {
-  const kinds = config.has("attention_layers")
-    ? config.texts("attention_layers")
-    : repeated(config.json.attention_types);
+  const key = config.has("attention_layers") ? "attention_layers" : "attention_types";
+  const kinds =
+    key === "attention_layers" ? config.texts(key) : repeated(config.json.attention_types);
   const window = config.count("window_size", 256);
   if (kinds?.length !== layers)
-    throw config.error("attention_layers", `must name the attention of ${layers} layers`);
+    throw config.error(key, `must name the attention of ${layers} layers`);
   return kinds.map((kind) => {
     if (kind !== "global" && kind !== "local")
-      throw config.error("attention_layers", 'must be "global" or "local"');
+      throw config.error(key, 'must be "global" or "local"');
     return kind === "local" ? window : undefined;
   });
 }

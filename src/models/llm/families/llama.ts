@@ -1,7 +1,9 @@
+import type { GateActivation } from "../../../ops/index.js";
 import type { ConfigReader } from "../config-reader.js";
 import type { DecoderOptions } from "../decoder-options.js";
 import type { LlmFamily, NameTable } from "../family.js";
-import { ropeOf } from "../rope.js";
+import { type RopeKeys, ropeOf } from "../rope.js";
+import { gateActivations, headsOf } from "./shared.js";
 
 /** The names that Llama's descendants share. */
 export const llamaNames: NameTable = {
@@ -19,32 +21,38 @@ export const llamaNames: NameTable = {
   head: "lm_head",
 };
 
+/** What a descendant of Llama has settled, which Llama's configuration may say. */
+export interface LlamaVariant {
+  /** Biases of all projections of attention. Default: as `attention_bias` says. */
+  readonly attentionBias?: boolean | undefined;
+  /** Biases of the MLP. Default: as `mlp_bias` says. */
+  readonly mlpBias?: boolean | undefined;
+  /** Default: as `hidden_act` says. */
+  readonly activation?: GateActivation | undefined;
+  /** Where `head_dim` is missing. Default: the width by the heads. */
+  readonly headWidth?: number | undefined;
+  /** How rotary positions are worded. */
+  readonly rope?: RopeKeys | undefined;
+}
+
 /** The options that Llama's descendants share. */
-export function llamaOptions(config: ConfigReader): DecoderOptions {
-  const width = config.count("hidden_size");
-  const heads = config.count("num_attention_heads");
-  const headWidth = config.count("head_dim", width / heads);
-  const bias = config.boolean("attention_bias", false);
-  const mlpBias = config.boolean("mlp_bias", false);
-  const dropout = config.number("attention_dropout", 0);
-  config.expect("pretraining_tp", 1);
+export function llamaOptions(config: ConfigReader, variant: LlamaVariant = {}): DecoderOptions {
+  const { attentionBias = config.boolean("attention_bias", false) } = variant;
+  const { mlpBias = config.boolean("mlp_bias", false) } = variant;
+  const { activation = config.choice("hidden_act", gateActivations, "silu") } = variant;
+  const heads = headsOf(config, undefined, variant.headWidth);
   return {
-    ...{ width, heads, headWidth },
+    ...heads,
     vocabulary: config.count("vocab_size"),
     layers: config.count("num_hidden_layers"),
-    kvHeads: config.count("num_key_value_heads", heads),
     hiddenWidth: config.count("intermediate_size"),
     maxPositions: config.count("max_position_embeddings", 2048),
-    norm: { kind: "rms", eps: config.number("rms_norm_eps", 1e-6) },
-    positions: ropeOf(config, headWidth),
-    attention: { inputBias: bias, outputBias: bias },
-    mlp: {
-      kind: "gated",
-      activation: config.choice("hidden_act", { silu: "silu", gelu_pytorch_tanh: "gelu" }, "silu"),
-      bias: mlpBias,
-    },
+    norm: { kind: "rms", eps: config.positive("rms_norm_eps", 1e-6) },
+    positions: ropeOf(config, heads.headWidth, variant.rope),
+    attention: { inputBias: attentionBias, outputBias: attentionBias },
+    mlp: { kind: "gated", activation, bias: mlpBias },
     tied: config.boolean("tie_word_embeddings", false),
-    dropout: { attention: dropout },
+    dropout: { attention: config.number("attention_dropout", 0) },
   };
 }
 
@@ -56,5 +64,8 @@ export const llama: LlmFamily = {
   prefix: "model.",
   names: llamaNames,
   ignored: [/\.rotary_emb\.inv_freq$/],
-  options: llamaOptions,
+  options(config) {
+    config.expect("pretraining_tp", 1);
+    return llamaOptions(config);
+  },
 };
