@@ -4,13 +4,14 @@
  *     npm run bench -- ops [--filter TEXT] [--threads N] [--python PATH] [--json FILE]
  *     npm run bench -- fused [--filter TEXT] [--threads N] [--python PATH] [--json FILE]
  *     npm run bench -- stage1 [--steps N] [--threads N] [--python PATH] [--json FILE]
+ *     npm run bench -- llm [--quick] [--filter TEXT] [--threads N] [--python PATH] [--json FILE]
  *     npm run bench -- data [--quick] [--rounds N] [--cache FOLDER] [--json FILE]
  *
  *     --filter   only cases whose "op · case" contains TEXT
  *     --threads  of both sides; default: what the machine allows
  *     --python   a Python with torch: compares with PyTorch, run by run in turns
  *     --steps    training steps that are timed; default 30
- *     --quick    a million events instead of twenty
+ *     --quick    data: a million events instead of twenty; llm: the small model, fewer samples
  *     --rounds   how often each piece of work is done; default 3
  *     --cache    where the generated files stay; default: user-llm-bench in the system's temporary folder
  *     --json     where the results go; default: bench/results/<bench>-<isa>.json when nothing is filtered
@@ -48,12 +49,19 @@ switch (positionals[0]) {
     await benchStage1({ ...values, steps: Number(values.steps) });
     break;
   }
+  case "llm": {
+    const { benchLlm } = await import("./llm.js");
+    await benchLlm(values);
+    break;
+  }
   case "data": {
     const { benchData } = await import("./data.js");
     await benchData({ ...values, rounds: Number(values.rounds) });
     break;
   }
   default:
-    console.error(`there is no bench ${positionals[0] ?? ""}; there are: ops, fused, stage1, data`);
+    console.error(
+      `there is no bench ${positionals[0] ?? ""}; there are: ops, fused, stage1, llm, data`,
+    );
     process.exitCode = 2;
 }

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from models import EncoderLayer, FeatureEncoder, lora_linear, training_step  # noqa: F401: expressions name them
+from language import adapter_step, decode, prefill  # noqa: F401: expressions name them
+from models import EncoderLayer, FeatureEncoder, lora_linear, training_step  # noqa: F401
 
 
 def attention(query, key, value, backend, causal=True):
