@@ -66,6 +66,7 @@ export async function runOptionsOf(
     command: ["user-llm", ...process.argv.slice(2)],
     configText: config === undefined ? undefined : await readFile(config, "utf8"),
     onLog: noteValidations(monitor, note),
+    onNote: note,
   };
 }
 

@@ -27,6 +27,8 @@ export interface RunOptions extends LongCall {
   readonly configText?: string | undefined;
   /** Every line of the log. */
   readonly onLog?: ((record: MetricRecord) => void) | undefined;
+  /** What the recipe has to say to people, as a sample of a language model; `train.log` has it, too. */
+  readonly onNote?: ((line: string) => void) | undefined;
 }
 
 /** What became of a run. */
@@ -64,9 +66,12 @@ export interface RecipeTraining<B extends TrainingBatch> {
   readonly facts: Readonly<Record<string, unknown>>;
   /** Texts that have to be the same on resuming, by what they are of. */
   readonly fingerprints: Readonly<Record<string, string>>;
-  /** Measures the model. Absent where there is nothing to measure it on. */
+  /** Measures the model. Absent where there is nothing to measure it on. @param note says a line to people */
   readonly validate?:
-    | ((signal: AbortSignal | undefined) => Promise<Readonly<Record<string, number>>>)
+    | ((
+        signal: AbortSignal | undefined,
+        note: (line: string) => void,
+      ) => Promise<Readonly<Record<string, number>>>)
     | undefined;
   /** Writes the model into an empty folder. */
   save(folder: string): Promise<void>;
@@ -131,10 +136,14 @@ async function train<B extends TrainingBatch>(
   training: RecipeTraining<B>,
   run: RunFolder,
   journal: RunJournal,
-  { resume, signal, onProgress }: RunOptions,
+  { resume, signal, onProgress, onNote }: RunOptions,
 ): Promise<FitResult> {
   const { section, model, optimizer, batches, steps, learningRate, positions } = training;
   const { validate, fingerprints } = training;
+  const note = (line: string): void => {
+    run.note(line);
+    onNote?.(line);
+  };
   const stepsOf = (epochs: number) => Math.max(1, Math.round(epochs * training.stepsPerEpoch));
   return await fit({
     ...{ model, optimizer, batches, steps, learningRate, positions, signal, onProgress },
@@ -144,7 +153,7 @@ async function train<B extends TrainingBatch>(
     onLog: (record) => journal.log(record),
     validation: validate && {
       every: stepsOf(section.validateEvery),
-      run: validate,
+      run: (signal) => validate(signal, note),
       monitor: section.monitor,
       patience: section.patience ?? undefined,
     },

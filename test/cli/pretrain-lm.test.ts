@@ -38,6 +38,7 @@ test.serial("a run says what it reached, and one that is finished stays so", asy
   );
   t.regex(trained.stdout, /run: the model and its tokenizer are in model\/\n$/);
   t.regex(trained.stderr, /epoch [\d.]+: logLikelihood -\d\.\d{4}, the best so far/);
+  t.regex(trained.stderr, /sample: "/);
   t.regex(await readFile(join(folder, "config.yaml"), "utf8"), /^# tiny/);
   const { seed, pretrainLm } = JSON.parse(
     await readFile(join(folder, "config.resolved.json"), "utf8"),
@@ -55,6 +56,8 @@ test.serial("a run says what it reached, and one that is finished stays so", asy
   const again = await runMain([...flags, "--run-dir", folder]);
   t.is(again.exitCode, 2);
   t.regex(again.stderr, /holds a run already/);
+  const replaced = await runMain([...flags, "--run-dir", folder, "--overwrite", "--epochs", "0.5"]);
+  t.is(replaced.exitCode, 0, replaced.stderr);
 });
 
 test.serial("a dry run leaves nothing", async (t) => {

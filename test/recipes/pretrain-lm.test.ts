@@ -41,7 +41,13 @@ const documents = Array.from({ length: 64 }, (_, i) => {
 
 async function given(
   t: ExecutionContext,
-  options: { texts?: object; model?: object; training?: object; tokenizer?: object } = {},
+  options: {
+    texts?: object;
+    model?: object;
+    training?: object;
+    tokenizer?: object;
+    samples?: object;
+  } = {},
 ): Promise<Config> {
   const folder = await freshFolder(t);
   await writeFile(join(folder, "some.txt"), documents.slice(0, 40).join("\n<end>\n"));
@@ -52,6 +58,7 @@ async function given(
     pretrainLm: {
       texts: { files: [folder], separator: "<end>", heldOut: 8, ...options.texts },
       tokenizer: { vocabulary: 320, ...options.tokenizer },
+      samples: { tokens: 10, ...options.samples },
       model: {
         width: 32,
         layers: 2,
@@ -99,8 +106,16 @@ test.serial(
   async (t) => {
     const config = await given(t);
     const folder = join(await freshFolder(t), "run");
-    const result = await pretrainLm(config, { folder, command });
+    const notes: string[] = [];
+    const result = await pretrainLm(config, {
+      folder,
+      command,
+      onNote: (line) => void notes.push(line),
+    });
     t.is(result.reason, "finished");
+    t.is(notes.length, 3);
+    t.regex(notes[2]!, /^sample: ".+"$/);
+    t.true((await readFile(join(folder, "train.log"), "utf8")).includes(notes[2]!));
     const { loss, perplexity, bitsPerByte, logLikelihood } = result.validation;
     t.is(result.best?.value, logLikelihood);
     t.true(perplexity! < 60, `${perplexity}`); // 320 before
@@ -130,36 +145,40 @@ test.serial(
   },
 );
 
-test.serial("stopped and gone on with, a run ends as if nothing had happened", async (t) => {
-  const config = await given(t);
-  const parent = await freshFolder(t);
-  const [whole, folder] = [join(parent, "whole"), join(parent, "stopped")];
-  await pretrainLm(config, { folder: whole, command });
-  for (const [attempt, stopAt] of [5, 23, undefined].entries()) {
-    defaultGenerator.dispose();
-    const controller = new AbortController();
-    const { reason } = await pretrainLm(config, {
-      ...{ folder, command, resume: attempt > 0, signal: controller.signal },
-      onProgress({ task, done }) {
-        if (task === "training" && stopAt !== undefined && done >= stopAt) controller.abort();
-      },
-    });
-    t.is(reason, stopAt === undefined ? "finished" : "aborted");
-  }
-  t.deepEqual(await metricsOf(folder), await metricsOf(whole));
-  for (const name of await readdir(join(whole, "model")))
-    t.deepEqual(
-      await readFile(join(folder, "model", name)),
-      await readFile(join(whole, "model", name)),
-      name,
-    );
+for (const precision of ["float32", "bfloat16"])
+  test.serial(
+    `stopped and gone on with in ${precision}, a run ends as if nothing had happened`,
+    async (t) => {
+      const config = await given(t, { model: { precision } });
+      const parent = await freshFolder(t);
+      const [whole, folder] = [join(parent, "whole"), join(parent, "stopped")];
+      await pretrainLm(config, { folder: whole, command });
+      for (const [attempt, stopAt] of [5, 23, undefined].entries()) {
+        defaultGenerator.dispose();
+        const controller = new AbortController();
+        const { reason } = await pretrainLm(config, {
+          ...{ folder, command, resume: attempt > 0, signal: controller.signal },
+          onProgress({ task, done }) {
+            if (task === "training" && stopAt !== undefined && done >= stopAt) controller.abort();
+          },
+        });
+        t.is(reason, stopAt === undefined ? "finished" : "aborted");
+      }
+      t.deepEqual(await metricsOf(folder), await metricsOf(whole));
+      for (const name of await readdir(join(whole, "model")))
+        t.deepEqual(
+          await readFile(join(folder, "model", name)),
+          await readFile(join(whole, "model", name)),
+          name,
+        );
 
-  const other = await given(t, { texts: { heldOut: 4 } });
-  await t.throwsAsync(pretrainLm(other, { folder, command, resume: true }), {
-    instanceOf: CheckpointError,
-    message: /data/,
-  });
-});
+      const other = await given(t, { texts: { heldOut: 4 } });
+      await t.throwsAsync(pretrainLm(other, { folder, command, resume: true }), {
+        instanceOf: CheckpointError,
+        message: /data/,
+      });
+    },
+  );
 
 test.serial("a tiny text is learnt by heart, and comes out by argmax", async (t) => {
   const parent = await freshFolder(t);
@@ -233,24 +252,35 @@ test.serial("planning leaves neither files nor tensors, and reads well", async (
 });
 
 test.serial("what does not go together is refused", async (t) => {
-  const refused = async (config: Config, error: new () => Error, message: RegExp) => {
+  const refused = async (
+    config: Config,
+    error: new (message: string) => Error,
+    message: RegExp,
+  ) => {
     const folder = join(await freshFolder(t), "run");
     await t.throwsAsync(pretrainLm(config, { folder, command }), {
-      instanceOf: error as never,
+      instanceOf: error,
       message,
     });
   };
-  await refused(configure({}), ConfigError as never, /pretrainLm\.texts\.files is missing/);
+  await refused(configure({}), ConfigError, /pretrainLm\.texts\.files is missing/);
   await refused(
     await given(t, { training: { batchTokens: 31 } }),
-    ConfigError as never,
+    ConfigError,
     /room for a window of 32, got 31/,
   );
-  await refused(await given(t, { model: { width: 36 } }), ConfigError as never, /36 \/ 4 = 9/);
+  await refused(await given(t, { model: { width: 36 } }), ConfigError, /36 \/ 4 = 9/);
   await refused(
     await given(t, { model: { kvHeads: 3 } }),
-    ConfigError as never,
+    ConfigError,
     /kvHeads 3 must divide heads 4/,
+  );
+
+  const samples = { prompt: "The king. ".repeat(20) };
+  await refused(
+    await given(t, { samples }),
+    ConfigError,
+    /samples\.prompt: must have fewer tokens/,
   );
 
   const folder = await freshFolder(t);
@@ -258,15 +288,15 @@ test.serial("what does not go together is refused", async (t) => {
   await writeFile(one, documents[0]!);
   await refused(
     await given(t, { texts: { files: [one] } }),
-    DataError as never,
+    DataError,
     /no text is left for training/,
   );
   await writeFile(join(folder, "none.txt"), " \n");
   const blank = { validationFiles: [join(folder, "none.txt")] };
-  await refused(await given(t, { texts: blank }), DataError as never, /no text to validate on/);
+  await refused(await given(t, { texts: blank }), DataError, /no text to validate on/);
   await refused(
     await given(t, { texts: { files: [join(folder, "no*.md")] } }),
-    DataError as never,
+    DataError,
     /no file of texts/,
   );
 
@@ -280,7 +310,7 @@ test.serial("what does not go together is refused", async (t) => {
   );
   await refused(
     await given(t, { tokenizer: { folder: endless } }),
-    ConfigError as never,
+    ConfigError,
     /has no end token/,
   );
 });

@@ -67,6 +67,16 @@ const model = z.strictObject({
     .describe("Of matrix products; weights are float32."),
 });
 
+const samples = z.strictObject({
+  prompt: z.string().default("").describe("What the model goes on from; else a document begins."),
+  tokens: whole(0).default(40).describe("Tokens of a sample at most; 0 for none."),
+  temperature: z
+    .number()
+    .min(0)
+    .default(0.7)
+    .describe("Divides the logits before a token is drawn; 0 takes the most probable one."),
+});
+
 export const pretrainLmConfig = z.strictObject({
   texts: texts.describe("What is learnt, and what is validated on."),
   tokenizer: tokenizer.prefault({}).describe("What texts are cut into."),
@@ -80,6 +90,9 @@ export const pretrainLmConfig = z.strictObject({
     })
     .prefault({})
     .describe("How the model is trained."),
+  samples: samples
+    .prefault({})
+    .describe("What the model writes after each validation, for people."),
 });
 
 export type PretrainLmConfig = z.output<typeof pretrainLmConfig>;

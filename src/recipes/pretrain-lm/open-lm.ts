@@ -49,6 +49,7 @@ export async function openLm(config: Config, longCall: LongCall): Promise<LmPret
       `pretrainLm.training.batchTokens: a batch must have room for a window of ${model.context}, got ${training.batchTokens}`,
     );
   const texts = await openTexts(section, longCall);
+  requireRoomForSamples(section, texts);
   const modelConfig = llamaConfig(model, texts.tokenizer);
   const batches = await TokenBatches.open(textWindows(texts.training.tokens, model.context), {
     tokens: training.batchTokens,
@@ -70,4 +71,13 @@ export async function openLm(config: Config, longCall: LongCall): Promise<LmPret
       decoder.dispose();
     },
   };
+}
+
+/** @throws ConfigError, rather than when the first sample is due */
+function requireRoomForSamples({ samples, model }: PretrainLmConfig, { tokenizer }: LmTexts): void {
+  const { length } = tokenizer.encode(samples.prompt);
+  if (length >= model.context)
+    throw new ConfigError(
+      `pretrainLm.samples.prompt: must have fewer tokens than the context of ${model.context}, got ${length}`,
+    );
 }

@@ -13,6 +13,7 @@ import {
 } from "../train-in-folder.js";
 import { family } from "./llama-config.js";
 import { type LmPretraining, openLm } from "./open-lm.js";
+import { writeSample } from "./write-sample.js";
 
 /**
  * Trains a language model from scratch on texts: learns a byte-level BPE tokenizer, trains a decoder of Llama's
@@ -52,7 +53,7 @@ function trainingOf(config: Config, pretraining: LmPretraining): RecipeTraining<
       model: hashOf(model),
       training: hashOf({ ...training, seed: config.seed, steps }),
     },
-    validate: validation && ((signal) => validate(pretraining, signal)),
+    validate: validation && ((...told) => validate(pretraining, ...told)),
     save: (folder) => save(folder, pretraining),
     restore: (folder) => restoreDecoder(folder, decoder, { family }),
     async conclude(run, { best }) {
@@ -88,9 +89,11 @@ export function factsOf({ texts: { tokenizer, training, validation } }: LmPretra
 
 /** The loss on the held-out documents; in bits per byte, which compares models whatever their tokens. */
 async function validate(
-  { decoder, validation, texts, section }: LmPretraining,
+  pretraining: LmPretraining,
   signal: AbortSignal | undefined,
+  note: (line: string) => void,
 ): Promise<Record<string, number>> {
+  const { decoder, validation, texts, section } = pretraining;
   const options = { tokens: section.training.batchTokens, signal };
   const { loss, perplexity, logLikelihood, tokens } = await measureLoss(
     decoder,
@@ -98,6 +101,8 @@ async function validate(
     options,
   );
   const bitsPerByte = (loss * tokens) / Math.LN2 / texts.validation!.bytes;
+  const sample = await writeSample(pretraining, signal);
+  if (sample !== undefined) note(`sample: ${JSON.stringify(sample)}`);
   return { loss, perplexity, bitsPerByte, logLikelihood };
 }
 

@@ -27,7 +27,9 @@ export const runFiles = {
 } as const;
 
 /** Made by other parts, and replaced together with the run. */
-const made: readonly string[] = ["encoder", "encoder.tmp", "eval", "report.html", "protocol.json"];
+const made: readonly string[] = [
+  ...["encoder", "encoder.tmp", "model", "model.tmp", "eval", "report.html", "protocol.json"],
+];
 const known = new Set([...Object.values(runFiles), ...made]);
 
 /** `environment.json`. */
