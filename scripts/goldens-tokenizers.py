@@ -624,6 +624,7 @@ def write_goldens(folder):
         # The class that takes tokenizer.json as it is: those of single models rebuild it from the vocabulary.
         config = {"tokenizer_class": "PreTrainedTokenizerFast", **config}
         write(folder / name / "tokenizer_config.json", config)
+    (folder / "qwen2" / "chat_template.jinja").write_text(CHATML)
     for name in ALL:
         backend = load(folder / name)
         lists = random_ids(random_numbers, backend, 20)

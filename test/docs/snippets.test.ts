@@ -76,6 +76,9 @@ async function workFolder(t: ExecutionContext): Promise<string> {
   ] as const) {
     cpSync(join(fixtures, fixture), join(folder, name), { recursive: true });
   }
+  cpSync(join(root, "test/golden/tokenizers/qwen2"), join(folder, "qwen2-small"), {
+    recursive: true,
+  });
   await symlink(join(root, "node_modules"), join(folder, "node_modules"), "junction");
   return folder;
 }
