@@ -1,6 +1,7 @@
 import { UsageError } from "../errors.js";
 import { Generator } from "../ops/index.js";
 import { answerBatch } from "./answer-batch.js";
+import { beamSearch } from "./beam-search.js";
 import { Continuation } from "./continuation.js";
 import type { Generation, GenerationChunk } from "./generation.js";
 import type { LanguageModel } from "./language-model.js";
@@ -13,7 +14,7 @@ import { encodePrompt, type Prompt, promptsOf } from "./prompt.js";
  *     const [{ text }] = await generate(model, "Once upon a time", { maxNewTokens: 40 });
  *
  * @param prompts one or several: texts, `Int32Array`s of ids, or conversations for the model's chat template
- * @returns       an answer for each prompt, in their order
+ * @returns       an answer for each prompt, in their order; of beam search `numReturn` for each, one after the other
  * @throws UsageError when an option is out of its range, or a prompt is empty or too long for the model
  */
 export async function generate(
@@ -23,6 +24,7 @@ export async function generate(
 ): Promise<Generation[]> {
   const { signal, onProgress } = options;
   const { settings, continuations } = begin(model, promptsOf(prompts), options);
+  if (settings.beams > 1) return await searchAll(model, continuations, settings, options);
   const root = new Generator(settings.seed);
   const results: Generation[] = [];
   let done = 0;
@@ -66,6 +68,22 @@ export async function* generateStream(
     if (chunk) yield chunk;
   }
   return continuation.result();
+}
+
+async function searchAll(
+  model: LanguageModel,
+  continuations: readonly Continuation[],
+  settings: GenerateSettings,
+  { signal, onProgress }: GenerateOptions,
+): Promise<Generation[]> {
+  const results: Generation[] = [];
+  const together = Math.max(1, Math.floor(settings.batchSize / settings.beams));
+  for (let at = 0; at < continuations.length; at += together) {
+    const prompts = continuations.slice(at, at + together);
+    const starts = prompts.map(({ prompt: ids, limit }) => ({ ids, limit }));
+    results.push(...(await beamSearch(model, starts, settings, { signal, onProgress })).flat());
+  }
+  return results;
 }
 
 /** Checks everything before anything is computed. */
