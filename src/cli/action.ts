@@ -28,6 +28,8 @@ export interface Context extends Required<LongCall> {
   readonly signal: AbortSignal;
   /** Says a line to people, on stderr. */
   note(message: string): void;
+  /** Writes a part of the result to stdout at once, and ends what progress shows. False when nobody reads it any more. */
+  write(text: string): Promise<boolean>;
   /** Whether the result is going to be JSON: then nothing else may reach stdout. */
   readonly json: boolean;
   /** Colours for the text of the result. */
@@ -86,6 +88,10 @@ export class Cli {
         signal: watch.signal,
         onProgress: reporter.onProgress,
         note: reporter.note,
+        write: (text) => {
+          reporter.close(true);
+          return print(host.stdout, text);
+        },
         json,
         colours: coloursFor(host.stdout, host.env, !color),
         columns: host.stdout.isTTY ? host.stdout.columns : undefined,
@@ -122,7 +128,7 @@ export async function fail(
   const failure = describeFailure(error);
   const { code, message, exitCode } = failure;
   reporter.error(failure, host.env.USER_LLM_DEBUG === "1" ? inspect(error) : undefined);
-  if (json) await print(host.stdout, jsonText({ error: { code, message } })).catch(() => {});
+  if (json) await print(host.stdout, jsonText({ error: { code, message } })).catch(() => false);
   return exitCode;
 }
 
@@ -130,13 +136,13 @@ const jsonText = (document: object): string => `${JSON.stringify({ v: 1, ...docu
 
 /**
  * Resolves once the text is written, so that a full disk is seen. Who read our output and has had enough of it (`| head`)
- * is no failure.
+ * is no failure; the result is false then.
  */
-function print(output: Output, text: string): Promise<void> {
+function print(output: Output, text: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     output.write(text, (error) => {
       if (error && (error as NodeJS.ErrnoException).code !== "EPIPE") reject(error);
-      else resolve();
+      else resolve(!error);
     });
   });
 }

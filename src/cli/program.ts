@@ -9,6 +9,7 @@ import { addDoctorCommand } from "./doctor.js";
 import { addEmbedCommand } from "./embed.js";
 import { addEvalCommand } from "./eval.js";
 import { exitCodes } from "./exit-code.js";
+import { addGenerateCommand } from "./generate.js";
 import { addCommonOptions, examples } from "./help.js";
 import type { Host } from "./host.js";
 import { addPretrainCommand } from "./pretrain.js";
@@ -56,6 +57,7 @@ export function addAllCommands(program: CommandUnknownOpts, cli: Cli): void {
   addSweepCommand(program, cli);
   addEmbedCommand(program, cli);
   addPretrainLmCommand(program, cli);
+  addGenerateCommand(program, cli);
   addConfigCommand(program, cli);
   addRunsCommand(program, cli);
   addDoctorCommand(program, cli);

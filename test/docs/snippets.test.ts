@@ -79,6 +79,7 @@ async function workFolder(t: ExecutionContext): Promise<string> {
   cpSync(join(root, "test/golden/tokenizers/qwen2"), join(folder, "qwen2-small"), {
     recursive: true,
   });
+  cpSync(join(root, "test/golden/generation"), join(folder, "models/tiny"), { recursive: true });
   await symlink(join(root, "node_modules"), join(folder, "node_modules"), "junction");
   return folder;
 }
