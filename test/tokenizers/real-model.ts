@@ -18,6 +18,6 @@ export function testModel(
   run: (t: ExecutionContext, folder: string) => Promise<void>,
 ): void {
   const folder = join(shared, "models", name);
-  if (existsSync(folder)) test(title, (t) => run(t, folder));
-  else test.skip(`${title}: ${folder} is not here`, (t) => run(t, folder));
+  if (existsSync(folder)) test.serial(title, (t) => run(t, folder));
+  else test.serial.skip(`${title}: ${folder} is not here`, (t) => run(t, folder));
 }

@@ -97,7 +97,7 @@ export interface DecoderDropout {
 export interface DecoderInit {
   /** Standard deviation of matrices and embeddings; 0 for weights that a checkpoint replaces. Default: 0.02. */
   readonly std?: number | undefined;
-  /** Of matrices and embeddings; norms and biases are float32. Default: `float32`. */
+  /** Of matrices, their biases, and embeddings; norms are float32. Default: `float32`. */
   readonly dtype?: "float32" | "bfloat16" | "float64" | undefined;
   /**
    * Of products with float32 matrices: `bfloat16` reads a copy that is kept beside them, for training. Bfloat16 matrices

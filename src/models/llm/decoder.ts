@@ -84,8 +84,8 @@ export class Decoder extends Module {
     this.embedding = new Embedding(vocabulary, width, weights);
     this.positions =
       options.positions === "learned" ? new Embedding(maxPositions, width, weights) : undefined;
-    const everywhere = rotaryOf(options, options.positions);
-    const inWindows = options.windowPositions && rotaryOf(options, options.windowPositions);
+    const everywhere = rotaryOf(options, options.positions, dtype);
+    const inWindows = options.windowPositions && rotaryOf(options, options.windowPositions, dtype);
     this.#rotary = [everywhere, inWindows].filter((rotary) => rotary !== undefined);
     this.layers = Array.from({ length: options.layers }, (_, layer) => {
       const windowed = options.windows?.[layer] !== undefined;
@@ -254,10 +254,11 @@ export class Decoder extends Module {
 function rotaryOf(
   { width, heads, headWidth = width / heads }: DecoderOptions,
   positions: "learned" | DecoderRotary,
+  dtype: DecoderInit["dtype"],
 ): RotaryEmbedding | undefined {
   if (positions === "learned") return undefined;
   const { width: turned = headWidth, ...options } = positions;
-  return new RotaryEmbedding(turned, options);
+  return new RotaryEmbedding(turned, { ...options, ...(dtype === "float64" && { dtype }) });
 }
 
 function requireOptions(options: DecoderOptions): void {

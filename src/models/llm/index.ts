@@ -1,6 +1,7 @@
 export * from "./checkpoint/index.js";
 export { ConfigReader } from "./config-reader.js";
 export { Decoder, type HiddenOptions, ignoredTarget, type TokenBatch } from "./decoder.js";
+export { type DecoderMemory, type DecoderMemoryOptions, decoderMemory } from "./decoder-memory.js";
 export type {
   DecoderAttentionOptions,
   DecoderDropout,
@@ -13,6 +14,7 @@ export type {
 export { llmFamilies } from "./families/index.js";
 export type { LlmFamily, NameTable, StoredLayout, StoredModule } from "./family.js";
 export {
+  familyOf,
   type LoadDecoderOptions,
   type LoadedDecoder,
   loadDecoder,

@@ -18,7 +18,7 @@ import { storedParameters } from "./stored-tensors.js";
 import { refuseUnsupportedKeys } from "./unsupported-keys.js";
 
 export interface LoadDecoderOptions extends LongCall, Pick<DecoderInit, "precision" | "generator"> {
-  /** What matrices and embeddings are kept in, whatever the checkpoint has. Default: `float32`. */
+  /** What matrices, their biases, and embeddings are kept in, whatever the checkpoint has. Default: `float32`. */
   readonly dtype?: "float32" | "bfloat16" | undefined;
 }
 

@@ -1,8 +1,7 @@
 /** What each family reads of `config.json`, in the wording of transformers 4 and 5, and what it refuses. */
 import test from "ava";
 import { CheckpointError } from "../../../src/errors.js";
-import { ConfigReader, type DecoderOptions } from "../../../src/models/index.js";
-import { familyOf } from "../../../src/models/llm/load-decoder.js";
+import { ConfigReader, type DecoderOptions, familyOf } from "../../../src/models/index.js";
 import { goldenConfig, readGolden } from "./golden-case.js";
 
 type Json = Record<string, unknown>;

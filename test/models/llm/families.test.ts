@@ -1,6 +1,6 @@
 /** Every family equals transformers: logits, loss and greedy continuation of tiny random checkpoints. */
 import test from "ava";
-import { type Decoder, loadDecoder } from "../../../src/models/index.js";
+import { loadDecoder } from "../../../src/models/index.js";
 import { cast, noGrad } from "../../../src/ops/index.js";
 import { memory, tensor, tidy } from "../../../src/tensor/index.js";
 import {
@@ -8,6 +8,7 @@ import {
   type GoldenCase,
   goldenCases,
   goldenFolder,
+  greedy,
   logitsOf,
   readGolden,
   take,
@@ -116,24 +117,4 @@ async function logitsOfRounded(
         tidy(() => noGrad(() => cast(cast(parameter.value, "bfloat16"), "float32"))),
       );
   return await logitsOf(decoder, sequences);
-}
-
-/** The likeliest token again and again, each step with the cache. */
-async function greedy(decoder: Decoder, ids: readonly number[], steps: number): Promise<number[]> {
-  using cache = decoder.newCache({ batch: 1, capacity: 4 });
-  const added: number[] = [];
-  let next = [...ids];
-  for (let step = 0; step < steps; step++) {
-    const logits = await take(
-      tidy(() =>
-        noGrad(() =>
-          decoder.forward(tensor(Int32Array.from(next)), { counts: [next.length], cache }),
-        ),
-      ),
-    );
-    const last = logits.slice(-decoder.options.vocabulary);
-    next = [last.indexOf(Math.max(...last))];
-    added.push(...next);
-  }
-  return added;
 }

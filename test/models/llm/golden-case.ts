@@ -2,7 +2,12 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Decoder } from "../../../src/models/index.js";
+import {
+  ConfigReader,
+  type Decoder,
+  type DecoderOptions,
+  familyOf,
+} from "../../../src/models/index.js";
 import { noGrad } from "../../../src/ops/index.js";
 import { type Tensor, tensor, tidy } from "../../../src/tensor/index.js";
 
@@ -22,6 +27,8 @@ const root = fileURLToPath(new URL("../../golden/llm", import.meta.url));
 export const goldenCases = readdirSync(root, { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && entry.name !== "real")
   .map(({ name }) => name);
+
+export const goldenNames = (folder: string): string[] => readdirSync(join(root, folder));
 
 export const goldenFolder = (name: string): string => join(root, name);
 
@@ -57,4 +64,34 @@ export function difference(actual: ArrayLike<number>, expected: ArrayLike<number
     largest = Math.max(largest, Math.abs(expected[i]!));
   }
   return most / largest;
+}
+
+/** The decoder of a golden configuration, as options. */
+export function goldenOptions(name: string): DecoderOptions {
+  const config = new ConfigReader(goldenConfig(name));
+  return familyOf(config).options(config);
+}
+
+/** The likeliest token again and again, each step with the cache. */
+export async function greedy(
+  decoder: Decoder,
+  ids: readonly number[],
+  steps: number,
+): Promise<number[]> {
+  using cache = decoder.newCache({ batch: 1, capacity: 4 });
+  const added: number[] = [];
+  let next = [...ids];
+  for (let step = 0; step < steps; step++) {
+    const logits = await take(
+      tidy(() =>
+        noGrad(() =>
+          decoder.forward(tensor(Int32Array.from(next)), { counts: [next.length], cache }),
+        ),
+      ),
+    );
+    const last = logits.slice(-decoder.options.vocabulary);
+    next = [last.indexOf(Math.max(...last))];
+    added.push(...next);
+  }
+  return added;
 }
