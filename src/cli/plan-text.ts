@@ -1,3 +1,4 @@
+import type { FinetuningPlan } from "../recipes/finetune/index.js";
 import type { PretrainingPlan } from "../recipes/plan.js";
 import type { LmPlan } from "../recipes/pretrain-lm/index.js";
 import type { TrainingPlan } from "../train/index.js";
@@ -22,6 +23,19 @@ export function describeLmPlan(plan: LmPlan, colours: Colours): string {
     training: [
       ["texts", `${count(documents)} documents, ${bytes(size)}`],
       ["as tokens", `${count(tokens)} of ${count(vocabulary)} kinds`],
+    ],
+    positions: "tokens",
+  });
+}
+
+/** What `finetune --dry-run` shows. */
+export function describeFinetuningPlan(plan: FinetuningPlan, colours: Colours): string {
+  const { sequences, tokens, learnt, shortened } = plan.examplesRead;
+  return describePlan(plan, colours, {
+    training: [
+      ["read", `${count(sequences)} sequences of ${count(tokens)} tokens`],
+      ["learnt", `${count(learnt)} tokens`],
+      ...(shortened > 0 ? [["shortened", `${count(shortened)} prompts`]] : []),
     ],
     positions: "tokens",
   });

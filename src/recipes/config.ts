@@ -4,6 +4,7 @@ import { dataConfig } from "../data/config.js";
 import { evaluationConfig } from "../evaluate/config.js";
 import { encoderConfig } from "../models/encoders/config.js";
 import { trainingConfig } from "../train/config.js";
+import { finetuneConfig } from "./finetune/config.js";
 import { pretrainLmConfig } from "./pretrain-lm/config.js";
 import { sweepConfig } from "./sweep-config.js";
 
@@ -27,6 +28,9 @@ export const configSchema = z
     pretrainLm: pretrainLmConfig
       .optional()
       .describe("A language model that is trained from scratch, with its tokenizer."),
+    finetune: finetuneConfig
+      .optional()
+      .describe("A language model that goes on learning, in part or in full."),
     sweep: sweepConfig.optional().describe("Options to search for, and how."),
   })
   .meta({

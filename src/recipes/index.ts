@@ -24,6 +24,14 @@ export {
 } from "./encoder-bundle/index.js";
 export { encoderDataOf, trainingDataOf } from "./encoder-data.js";
 export { type EvaluateEncoderOptions, evaluateEncoder } from "./evaluate.js";
+export {
+  type ExampleFacts,
+  exportMerged,
+  type FinetuningPlan,
+  finetune,
+  type MergeOptions,
+  planFinetuning,
+} from "./finetune/index.js";
 export { type PretrainingPlan, planPretraining } from "./plan.js";
 export { type PretrainOptions, type PretrainResult, pretrain } from "./pretrain.js";
 export { type LmPlan, planLm, pretrainLm, type TextFacts } from "./pretrain-lm/index.js";

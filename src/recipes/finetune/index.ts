@@ -1,0 +1,3 @@
+export { type ExampleFacts, finetune } from "./finetune.js";
+export { exportMerged, type MergeOptions } from "./merge.js";
+export { type FinetuningPlan, planFinetuning } from "./plan.js";
