@@ -47,7 +47,7 @@ export function addFinetuneCommand(program: CommandUnknownOpts, cli: Cli): void 
       "after",
       examples(
         "user-llm finetune --llm models/tiny --data examples.jsonl --run-dir runs/tuned",
-        "user-llm finetune --llm HuggingFaceTB/SmolLM2-135M --data chats.jsonl --set finetune.data.messages=messages",
+        "user-llm finetune -c cfg.yaml --data chats.jsonl --set finetune.data.messages=messages",
         "user-llm finetune -c cfg.yaml --strategy full --dry-run",
         "user-llm finetune --run-dir runs/tuned --resume",
       ),

@@ -19,6 +19,7 @@ export function addGenerateCommand(program: CommandUnknownOpts, cli: Cli): void 
     .command("generate")
     .description("let a language model go on with a text, or answer a message")
     .requiredOption("--llm <model>", "folder of a model, or its id on the hub: org/name[@revision]")
+    .option("--adapter <folder>", "low-rank adapters for it, in PEFT's layout")
     .requiredOption("--prompt <text>", "what it goes on with; - reads it from standard input")
     .option("--chat", "put the prompt as a message of the user, in the model's chat template")
     .option("--system <text>", "with --chat: a message of the system before it")
@@ -49,6 +50,7 @@ export function addGenerateCommand(program: CommandUnknownOpts, cli: Cli): void 
 
 interface GenerateFlags {
   llm: string;
+  adapter?: string;
   prompt: string;
   chat?: boolean;
   system?: string;
@@ -68,11 +70,11 @@ interface GenerateFlags {
 
 async function answer(context: Context, flags: GenerateFlags): Promise<Result> {
   const { signal, onProgress } = context;
-  const { llm, dtype, revision, offline } = flags;
+  const { llm, adapter, dtype, revision, offline } = flags;
   const prompt = await promptOf(flags, signal);
   const { LanguageModel } = await import("../generate/index.js");
   const hub = { revision, offline, env: context.env };
-  using model = await LanguageModel.load(llm, { ...hub, dtype, signal, onProgress });
+  using model = await LanguageModel.load(llm, { ...hub, adapter, dtype, signal, onProgress });
   const began = performance.now();
   const generation = await answerWith(model, prompt, context, flags);
   const seconds = (performance.now() - began) / 1000;

@@ -4,6 +4,7 @@ import {
   type Decoder,
   type LlmFamily,
   type LoadDecoderOptions,
+  loadAdapter,
   loadDecoder,
 } from "../models/index.js";
 import { Tokenizer, type TokenizerOptions } from "../tokenizers/index.js";
@@ -13,7 +14,10 @@ import { type GenerationDefaults, readGenerationDefaults } from "./generation-de
 export interface LoadLanguageModelOptions
   extends LoadDecoderOptions,
     Pick<TokenizerOptions, "timeLimitMs">,
-    Omit<ResolveModelOptions, "files"> {}
+    Omit<ResolveModelOptions, "files"> {
+  /** A folder with low-rank adapters in PEFT's layout, which lie beside the weights. Default: none. */
+  readonly adapter?: string | undefined;
+}
 
 /** The parts of a language model. */
 export interface LanguageModelParts {
@@ -62,18 +66,19 @@ export class LanguageModel implements LanguageModelParts, Disposable {
    *
    * @param idOrFolder a folder, `org/name` or `org/name@revision`
    * @throws UsageError, NetworkError as {@link resolveModel} does
-   * @throws CheckpointError as {@link loadDecoder} does, and when a file of the tokenizer or of generation is wrong
+   * @throws CheckpointError as {@link loadDecoder} and {@link loadAdapter} do, and when a file of the tokenizer or of generation is wrong
    */
   static async load(
     idOrFolder: string,
     options: LoadLanguageModelOptions = {},
   ): Promise<LanguageModel> {
-    const { signal } = options;
+    const { adapter, signal } = options;
     const folder = await resolveModel(idOrFolder, options);
     // The tokenizer first: it is read quickly, and its faults are the more frequent ones.
     const tokenizer = await Tokenizer.load(folder, options);
     const { decoder, family, config } = await loadDecoder(folder, options);
     try {
+      if (adapter !== undefined) await loadAdapter(adapter, decoder, { ...options, family });
       signal?.throwIfAborted();
       const { vocabulary } = decoder.options;
       const generation = await readGenerationDefaults(folder, config, { vocabulary, tokenizer });

@@ -10,6 +10,7 @@ import {
   addLora,
   ConfigReader,
   Decoder,
+  defaultTargets,
   llmFamilies,
   loadAdapter,
   mergeAdapter,
@@ -73,6 +74,19 @@ for (const [title, options, expected] of [
     t.is(trainable.size, 2 * added.size);
     for (const { a, b } of added.values()) t.true(trainable.has(a) && trainable.has(b));
   });
+
+test.serial("every family has usual targets, which it has layers of", (t) => {
+  for (const each of llmFamilies) {
+    const names = Object.values(each.names).map((entry) =>
+      typeof entry === "string" ? entry : entry.name,
+    );
+    for (const target of defaultTargets(each))
+      t.true(
+        names.some((name) => name.endsWith(`.${target}`)),
+        `${each.name}: ${target}`,
+      );
+  }
+});
 
 test.serial("ranks, alphas and scales, the same for all or by name", (t) => {
   using decoder = makeDecoder();
