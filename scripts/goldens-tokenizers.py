@@ -57,7 +57,7 @@ TEXTS = [
     "Once upon a time there was a little girl.",
     "  two spaces  before,   between and after  ",
     "\ttab\nline\r\nwindows\n\n\nmany   \n  mixed \t ",
-    "The dog DIDN'T mind; they'Re, I'LL, we'VE, he'd, it'S, 'tis, o'clock 'ſ",
+    "The dog DIDN'T mind; they'Re, I'LL, we'VE, he'd, it'S, 'tis, o'clock 'ſ it'ſ IT'ſx",
     "Größe, Äpfel, STRASSE, ÜBER, ﬁn, ΟΔΟΣ Σίσυφος, İstanbul, ŒUVRE",
     "Zalgo: e\u0301 o\u0308 \u0061\u030a\u0323 가 \u1100\u1161",
     "我喜欢看电影。你好,世界! 𠀀𪚥 ㄅ",
@@ -84,6 +84,22 @@ TEXTS = [
 
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+CL100K = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
+O200K = "|".join(
+    [
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+        r"\p{N}{1,3}",
+        r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+        r"\s*[\r\n]+",
+        r"\s+(?!\S)",
+        r"\s+",
+    ]
+)
+DEEPSEEK = (
+    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
+    r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 OTHER = r"\p{Lu}?\p{Ll}+|\d+|\w+|[^\w\s]|\s+"
 FREQUENT = [letter for letter, _ in sorted(Counter("".join(TRAINING)).items(), key=lambda pair: (-pair[1], pair[0]))][:90]
 FREQUENT[FREQUENT.index(" ")] = "▁"
@@ -392,6 +408,10 @@ PRE_TOKENIZERS = [
     pre_tokenizers.Split(Regex(r"a*"), "isolated"),
     pre_tokenizers.Split(Regex(LLAMA3), "removed", invert=True),
     pre_tokenizers.Split(Regex(QWEN2), "isolated"),
+    pre_tokenizers.Split(Regex(CL100K), "isolated"),
+    pre_tokenizers.Split(Regex(O200K), "isolated"),
+    pre_tokenizers.Split(Regex(DEEPSEEK), "isolated"),
+    pre_tokenizers.Split(Regex(r"\++[*+]+|\p{N}{1,3}+|[a-z]+?x"), "isolated"),
     pre_tokenizers.Split(Regex(OTHER), "isolated"),
     pre_tokenizers.Whitespace(),
     pre_tokenizers.WhitespaceSplit(),
@@ -527,6 +547,49 @@ ZEPHYR_CHAT = (
     "{% elif message['role'] == 'assistant' %}\n{{ '<|assistant|>\n'  + message['content'] + eos_token }}\n{% endif %}\n"
     "{% if loop.last and add_generation_prompt %}\n{{ '<|assistant|>' }}\n{% endif %}\n{% endfor %}"
 )
+LLAMA31_CHAT = (
+    "{{- bos_token }}\n{%- if custom_tools is defined %}\n    {%- set tools = custom_tools %}\n{%- endif %}\n"
+    "{%- if not tools_in_user_message is defined %}\n    {%- set tools_in_user_message = true %}\n{%- endif %}\n"
+    '{%- if not date_string is defined %}\n    {%- set date_string = "26 Jul 2024" %}\n{%- endif %}\n'
+    "{%- if not tools is defined %}\n    {%- set tools = none %}\n{%- endif %}\n\n"
+    "{#- This block extracts the system message, so we can slot it into the right place. #}\n"
+    "{%- if messages[0]['role'] == 'system' %}\n    {%- set system_message = messages[0]['content']|trim %}\n"
+    '    {%- set messages = messages[1:] %}\n{%- else %}\n    {%- set system_message = "" %}\n{%- endif %}\n\n'
+    "{#- System message + builtin tools #}\n"
+    '{{- "<|start_header_id|>system<|end_header_id|>\\n\\n" }}\n'
+    "{%- if builtin_tools is defined or tools is not none %}\n"
+    '    {{- "Environment: ipython\\n" }}\n{%- endif %}\n'
+    "{%- if builtin_tools is defined %}\n    {{- \"Tools: \" + builtin_tools | reject('equalto', 'code_interpreter')"
+    ' | join(", ") + "\\n\\n"}}\n{%- endif %}\n'
+    '{{- "Today Date: " + date_string + "\\n\\n" }}\n'
+    "{%- if tools is not none and not tools_in_user_message %}\n"
+    "    {%- for t in tools %}\n        {{- t | tojson(indent=4) }}\n"
+    '        {{- "\\n\\n" }}\n    {%- endfor %}\n{%- endif %}\n{{- system_message }}\n{{- "<|eot_id|>" }}\n\n'
+    "{%- if tools_in_user_message and not tools is none %}\n    {%- if messages | length != 0 %}\n"
+    "        {%- set first_user_message = messages[0]['content']|trim %}\n"
+    "        {%- set messages = messages[1:] %}\n    {%- else %}\n"
+    '        {{- raise_exception("Cannot put tools in the first user message when there\'s no first user message!") }}\n'
+    "    {%- endif %}\n    {{- '<|start_header_id|>user<|end_header_id|>\\n\\n' -}}\n"
+    "    {%- for t in tools %}\n        {{- t | tojson(indent=4) }}\n"
+    '        {{- "\\n\\n" }}\n    {%- endfor %}\n    {{- first_user_message + "<|eot_id|>"}}\n{%- endif %}\n\n'
+    "{%- for message in messages %}\n"
+    "    {%- if not (message.role == 'ipython' or message.role == 'tool' or 'tool_calls' in message) %}\n"
+    "        {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'+ message['content'] | trim"
+    " + '<|eot_id|>' }}\n    {%- elif 'tool_calls' in message %}\n"
+    "        {%- if not message.tool_calls|length == 1 %}\n"
+    '            {{- raise_exception("This model only supports single tool-calls at once!") }}\n        {%- endif %}\n'
+    "        {%- set tool_call = message.tool_calls[0].function %}\n"
+    "        {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' -}}\n"
+    "        {{- '{\"name\": \"' + tool_call.name + '\", ' }}\n        {{- '\"parameters\": ' }}\n"
+    '        {{- tool_call.arguments | tojson }}\n        {{- "}" }}\n        {{- "<|eot_id|>" }}\n'
+    '    {%- elif message.role == "tool" or message.role == "ipython" %}\n'
+    '        {{- "<|start_header_id|>ipython<|end_header_id|>\\n\\n" }}\n'
+    "        {%- if message.content is mapping or message.content is iterable %}\n"
+    "            {{- message.content | tojson }}\n        {%- else %}\n"
+    '            {{- message.content }}\n        {%- endif %}\n        {{- "<|eot_id|>" }}\n'
+    "    {%- endif %}\n{%- endfor %}\n{%- if add_generation_prompt %}\n"
+    "    {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}\n{%- endif %}\n"
+)
 DOCUMENTS_CHAT = (
     "{%- macro heading(title, level=2) -%}\n{{ '#' * 1 if false else '##' }} {{ title | upper }}\n{%- endmacro -%}\n"
     "{%- set state = namespace(count=0) -%}\n"
@@ -575,6 +638,7 @@ CONVERSATIONS = [
 TEMPLATES = {
     "chatml": (CHATML, "qwen2", CONVERSATIONS),
     "llama3": (LLAMA3_CHAT, "llama3", CONVERSATIONS[:9]),
+    "llama31": (LLAMA31_CHAT, "llama3", CONVERSATIONS[:11]),
     "gemma": (GEMMA_CHAT, "gemma", CONVERSATIONS[:9]),
     "mistral": (MISTRAL_CHAT, "llama2", CONVERSATIONS[:9]),
     "zephyr": (ZEPHYR_CHAT, "llama2", CONVERSATIONS[:9]),

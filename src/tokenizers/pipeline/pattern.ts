@@ -19,13 +19,14 @@ export function readPattern(place: Place, library: TokenizersLibrary): Pattern {
   const source = regex.text();
   const known = knownPatterns.get(source);
   if (known !== undefined) return { expression: new RegExp(known, "gu"), isTrusted: true };
-  if (unsupported.test(source)) {
+  const folded = source.replace(/\(\?i:([^()[\]\\]*)\)/g, (_, body: string) => foldCase(body));
+  if (unsupported.test(skeleton(folded))) {
     regex.fail("a regular expression without possessive or atomic parts, \\G and modes");
   }
   try {
     const split = new library.SplitPreTokenizer({
       type: "Split",
-      pattern: { Regex: source },
+      pattern: { Regex: folded },
       behavior: "Isolated",
       invert: false,
     });
@@ -39,12 +40,28 @@ export function literal(text: string): RegExp {
   return new RegExp(text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"), "gu");
 }
 
-/** What the library would drop without a word, or read as something else. */
-const unsupported = /\\[GKRXyYNO]|\(\?(?![:=!]|<[=!A-Za-z_]|i:)|(?:[*+?]|\{\d*,?\d*\})\+/;
+/** A group that ignores case: the library would not know of letters beyond ASCII that fold to these. */
+function foldCase(body: string): string {
+  const letters = body.replace(/[A-Za-z]/g, (letter) => {
+    const [lower, upper] = [letter.toLowerCase(), letter.toUpperCase()];
+    return `[${lower}${upper}${{ s: "ſ", k: "\u212A" }[lower] ?? ""}]`;
+  });
+  return `(?:${letters})`;
+}
+
+/** What the library would drop without a word, or read as something else: possessive and atomic parts, modes, anchors. */
+const unsupported = /\0|\(\?(?![:=!]|<[=!A-Za-z_])|[*+?]\+/;
+
+/** The pattern with `x` for what is in brackets or escaped; `\0` for escapes that are not supported. */
+function skeleton(source: string): string {
+  return source.replace(/\\([\s\S])|\[(?:\\[\s\S]|[^\]\\])*\]/g, (_, escaped?: string) =>
+    escaped !== undefined && "GKRXyYNO".includes(escaped) ? "\0" : "x",
+  );
+}
 
 /**
- * Patterns of well-known models, written for JavaScript. None backtracks: of two neighbouring parts, no character fits both.
- * Where one ignores case, so does the long s (U+017F), as in Rust.
+ * Patterns of well-known models, written for JavaScript. Each goes over a word or a run of spaces a few times at most, so
+ * the time is linear in the text. Where one ignores case, so does the long s (U+017F), as in Rust.
  */
 const contraction = "'(?:[sSſtTmMdD]|[rR][eE]|[vV][eE]|[lL][lL])";
 const wordWithSign = "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+";
@@ -63,7 +80,7 @@ const knownPatterns: ReadonlyMap<string, string> = new Map([
     llama3,
   ],
   [
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+",
+    "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+",
     llama3.replace(lines, "[\\p{White_Space}]*[\\r\\n]"),
   ],
   [
