@@ -1,4 +1,5 @@
 import type { Place } from "../data/files/json-place.js";
+import { UsageError } from "../errors.js";
 import { type AddedToken, AddedTokenFinder } from "./added-tokens.js";
 import type { TokenizersLibrary } from "./library.js";
 import type { Model } from "./models/model.js";
@@ -41,7 +42,15 @@ export class Encoder {
 
   /** @throws UsageError when the tokenizer's own regular expressions take longer than the time limit */
   encode(text: string): number[] {
-    return this.#limited("Tokenizer.encode", () => this.#encode(text));
+    try {
+      return this.#limited("Tokenizer.encode", () => this.#encode(text));
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new UsageError(
+        `Tokenizer.encode: the text is too long, or becomes so (${error.message})`,
+        { cause: error },
+      );
+    }
   }
 
   /** Runs without a limit where all patterns are known to be harmless: it takes as long as encoding a line. */

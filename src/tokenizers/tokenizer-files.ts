@@ -5,6 +5,7 @@ import { fileFault, isSystemError } from "../data/files/file-fault.js";
 import { Place } from "../data/files/json-place.js";
 import { replaceFile } from "../data/files/replace-file.js";
 import { CheckpointError } from "../errors.js";
+import type { LongCall } from "../progress.js";
 import { Turns } from "./turns.js";
 
 const names = [
@@ -32,12 +33,17 @@ export class TokenizerFiles {
   ) {}
 
   /** @throws CheckpointError when there is no tokenizer.json, or a file cannot be read */
-  static async read(folder: string, signal?: AbortSignal): Promise<TokenizerFiles> {
+  static async read(
+    folder: string,
+    { signal, onProgress }: LongCall = {},
+  ): Promise<TokenizerFiles> {
     const contents = new Map<string, Buffer>();
     for (const name of [...names, ...(await additionalTemplates(folder))]) {
       signal?.throwIfAborted();
       const bytes = await readIfThere(join(folder, name));
-      if (bytes !== undefined) contents.set(name, bytes);
+      if (bytes === undefined) continue;
+      contents.set(name, bytes);
+      onProgress?.({ task: `reading ${name}`, done: contents.size, unit: "files" });
     }
     if (!contents.has("tokenizer.json")) {
       throw new CheckpointError(`${folder}: has no tokenizer.json`);

@@ -22,7 +22,7 @@ import { TokenizerFiles } from "./tokenizer-files.js";
 import { Turns } from "./turns.js";
 import type { Vocabulary } from "./vocabulary.js";
 
-export interface TokenizerOptions extends Pick<LongCall, "signal"> {
+export interface TokenizerOptions extends LongCall {
   /**
    * How long a call may take that runs regular expressions of the tokenizer's own, or its chat template, in milliseconds.
    * Default 5,000.
@@ -76,16 +76,16 @@ export class Tokenizer {
    * @throws CheckpointError when a file is missing or damaged, or asks for something that is not supported
    */
   static async load(folder: string, options: TokenizerOptions = {}): Promise<Tokenizer> {
-    const { signal, timeLimitMs = 5000 } = options;
+    const { timeLimitMs = 5000 } = options;
     if (!(timeLimitMs >= 1 && timeLimitMs <= 2 ** 31 - 1)) {
       throw new UsageError(
         `Tokenizer.load: timeLimitMs must be at least 1 millisecond, got ${timeLimitMs}`,
       );
     }
     try {
-      const files = await TokenizerFiles.read(folder, signal);
+      const files = await TokenizerFiles.read(folder, options);
       const library = await loadLibrary();
-      signal?.throwIfAborted();
+      options.signal?.throwIfAborted();
       const chatTemplates = await ChatTemplates.read(files);
       const parts = readParts(files, library, Math.ceil(timeLimitMs));
       return new Tokenizer({ ...parts, chatTemplates });

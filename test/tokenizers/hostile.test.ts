@@ -368,6 +368,37 @@ test("an added token's text is normalised within the time limit", async (t) => {
   });
 });
 
+test("a normaliser that makes texts longer and longer ends in an error", async (t) => {
+  const step = { type: "Replace", pattern: { String: "a" }, content: "a".repeat(1000) };
+  const tokenizer = await Tokenizer.load(
+    await changedTokenizer(t, "qwen2", {
+      tokenizer: (file) => {
+        file.normalizer = { type: "Sequence", normalizers: Array(20).fill(step) };
+      },
+    }),
+  );
+  t.is(tokenizer.encode("b").length, 1);
+  const before = process.memoryUsage.rss();
+  t.throws(() => tokenizer.encode("a"), {
+    instanceOf: UsageError,
+    message: /grows to more than|too long/,
+  });
+  t.true(process.memoryUsage.rss() - before < 1e9);
+});
+
+test("a table of characters with endless replacements is refused", async (t) => {
+  const table = Buffer.concat([Buffer.from([4, 0, 0, 0, 0, 0, 0, 0]), Buffer.alloc(5000, "b")]);
+  const folder = await changedTokenizer(t, "unigram", {
+    tokenizer: (file) => {
+      file.normalizer.normalizers[0].precompiled_charsmap = table.toString("base64");
+    },
+  });
+  await t.throwsAsync(Tokenizer.load(folder), {
+    instanceOf: CheckpointError,
+    message: /precompiled_charsmap" must be a table of replacements of at most 1000 bytes/,
+  });
+});
+
 for (const timeLimitMs of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
   test(`a time limit of ${timeLimitMs} is refused`, async (t) => {
     await t.throwsAsync(Tokenizer.load("anywhere", { timeLimitMs }), {

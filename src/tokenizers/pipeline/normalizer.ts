@@ -1,4 +1,5 @@
 import type { Place } from "../../data/files/json-place.js";
+import { UsageError } from "../../errors.js";
 import type { TokenizersLibrary } from "../library.js";
 import { byteCharacters } from "./bytes.js";
 import { readPattern } from "./pattern.js";
@@ -48,12 +49,12 @@ export function readNormalizer(place: Place, library: TokenizersLibrary): Normal
     case "Lowercase":
       return trusted(lowercase);
     case "Prepend": {
-      const prefix = place.get("prepend").text();
+      const prefix = shortText(place.get("prepend"));
       return trusted((text) => (text === "" ? "" : prefix + text));
     }
     case "Replace": {
       const { expression, isTrusted } = readPattern(place.get("pattern"), library);
-      const content = place.get("content").text();
+      const content = shortText(place.get("content"));
       return { apply: (text) => text.replace(expression, () => content), isTrusted };
     }
     case "Strip":
@@ -71,6 +72,25 @@ export function readNormalizer(place: Place, library: TokenizersLibrary): Normal
   }
 }
 
+/** Of what a rule puts in place of something: more is no rule of a language. */
+const longestContent = 1000;
+
+/** Of what steps make of a text, in characters. */
+const longestText = 1 << 26;
+
+function shortText(place: Place): string {
+  const text = place.text();
+  return text.length <= longestContent
+    ? text
+    : place.fail(`a text of at most ${longestContent} characters`);
+}
+
+/** A text that steps have made longer and longer is refused before the memory is full. */
+function bounded(text: string): string {
+  if (text.length <= longestText) return text;
+  throw new UsageError(`Tokenizer.encode: the text grows to more than ${longestText} characters`);
+}
+
 function trusted(apply: (text: string) => string): Normalizer {
   return { apply, isTrusted: true };
 }
@@ -81,7 +101,7 @@ function sequence(place: Place, library: TokenizersLibrary): Normalizer {
     .list()
     .map((step) => readNormalizer(step, library) ?? step.fail("a normalizer"));
   return {
-    apply: (text) => steps.reduce((current, step) => step.apply(current), text),
+    apply: (text) => steps.reduce((current, step) => bounded(step.apply(current)), text),
     isTrusted: steps.every((step) => step.isTrusted),
   };
 }

@@ -21,6 +21,9 @@ export function readCharacterMap(place: Place): (text: string) => string {
   }
   const trie = Uint32Array.from({ length: trieBytes / 4 }, (_, i) => bytes.readUInt32LE(4 + 4 * i));
   const replacements = bytes.subarray(4 + trieBytes);
+  if (longestText(replacements) > longestReplacement) {
+    place.fail(`a table of replacements of at most ${longestReplacement} bytes`);
+  }
   const find = (text: string): string | undefined => {
     const start = firstMatch(trie, encoder.encode(text));
     if (start === undefined || start > replacements.length) return undefined;
@@ -30,8 +33,23 @@ export function readCharacterMap(place: Place): (text: string) => string {
   return (text) => replaceCharacters(text, remembering(find));
 }
 
+/** In bytes; those of NFKC have 33. */
+const longestReplacement = 1000;
+
 const encoder = new TextEncoder();
 const clusters = new Intl.Segmenter("und", { granularity: "grapheme" });
+
+/** In bytes, of texts that each end with a zero. */
+function longestText(texts: Buffer): number {
+  let longest = 0;
+  for (let start = 0; start < texts.length; ) {
+    const end = texts.indexOf(0, start);
+    const length = (end < 0 ? texts.length : end) - start;
+    longest = Math.max(longest, length);
+    start += length + 1;
+  }
+  return longest;
+}
 
 function replaceCharacters(text: string, find: (text: string) => string | undefined): string {
   let result = "";
