@@ -1,6 +1,8 @@
 export { type CatalogueTrieOptions, catalogueTrie } from "./catalogue-trie.js";
 export type { RankedString } from "./goal.js";
+export { type BeamError, measureBeams } from "./measure-beams.js";
 export {
+  type RankingPrompt,
   type RankStringsOptions,
   type RankTargetsOptions,
   rankStrings,
@@ -10,5 +12,4 @@ export {
   type TargetRank,
 } from "./rank-strings.js";
 export type { SearchSizes } from "./run-searches.js";
-export type { PassSequences, RankingHooks } from "./search-pass.js";
 export { TokenTrie, type TokenTrieOptions } from "./token-trie.js";

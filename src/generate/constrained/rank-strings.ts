@@ -1,18 +1,21 @@
 import { UsageError } from "../../errors.js";
 import type { Decoder } from "../../models/index.js";
+import type { SequenceStart } from "../decode-loop.js";
 import { Beams, BestFirst } from "./frontier.js";
 import { BestStrings, BetterStrings, Exclusions, type Goal, type RankedString } from "./goal.js";
 import { runSearches, type SearchSizes } from "./run-searches.js";
-import type { RankingHooks } from "./search-pass.js";
 import { StringSearch } from "./string-search.js";
 import type { TokenTrie } from "./token-trie.js";
 
-export interface SearchOptions extends SearchSizes, RankingHooks {
+export interface SearchOptions extends SearchSizes {
   /** Strings that each prompt leaves out, by index: items that a user has seen. Default: none. */
   readonly excluded?: readonly ArrayLike<number>[] | undefined;
   /** Nodes of the trie that a prompt's search computes before it gives up and is not exact. Default: no limit. */
   readonly maxNodes?: number | undefined;
 }
+
+/** Ids of a prompt's tokens; or those and the soft tokens before them. */
+export type RankingPrompt = ArrayLike<number> | SequenceStart;
 
 export interface RankStringsOptions extends SearchOptions {
   /** Strings to return for each prompt; fewer where there are fewer. Default: 10. */
@@ -43,13 +46,12 @@ export interface StringRanking {
  * not divided by the length. So that of a string's beginning bounds that of the string, and a search that always goes on
  * with the best beginning is exact once no beginning is as good as the k-th string.
  *
- * @param prompts ids of each prompt's tokens
  * @param trie    of the model's own tokenizer: see `catalogueTrie`
  * @throws UsageError when prompts, trie and model do not fit, or the model's probabilities are no numbers
  */
 export async function rankStrings(
   decoder: Decoder,
-  prompts: readonly ArrayLike<number>[],
+  prompts: readonly RankingPrompt[],
   trie: TokenTrie,
   options: RankStringsOptions = {},
 ): Promise<StringRanking[]> {
@@ -59,7 +61,7 @@ export async function rankStrings(
     throw new UsageError(`rankStrings: mode must be "exact" or "beam", got "${mode as string}"`);
   const goals: BestStrings[] = [];
   const newSearch = searchMaker(prompts, trie, shared);
-  const searches = await runSearches(decoder, prompts.map(asIds), trie, {
+  const searches = await runSearches(decoder, prompts.map(asStart), trie, {
     ...shared,
     task: "ranking titles",
     search: (prompt) =>
@@ -97,7 +99,7 @@ export interface TargetRank extends Omit<StringRanking, "strings"> {
  */
 export async function rankTargetStrings(
   decoder: Decoder,
-  prompts: readonly ArrayLike<number>[],
+  prompts: readonly RankingPrompt[],
   trie: TokenTrie,
   targets: readonly number[],
   { maxRank = trie.strings, ...shared }: RankTargetsOptions = {},
@@ -114,7 +116,7 @@ export async function rankTargetStrings(
     throw new UsageError(`rankTargetStrings: ${wrong} is not one of ${trie.strings} strings`);
   const goals: BetterStrings[] = [];
   const newSearch = searchMaker(prompts, trie, shared);
-  const searches = await runSearches(decoder, prompts.map(asIds), trie, {
+  const searches = await runSearches(decoder, prompts.map(asStart), trie, {
     ...shared,
     task: "ranking targets",
     targets,
@@ -129,9 +131,6 @@ export async function rankTargetStrings(
     return { rank, score, ...countsOf(search) };
   });
 }
-
-/** Nodes that follow each other alone and are computed together. */
-const nodesAhead = 1;
 
 /** Makes searches as the options say. */
 function searchMaker(
@@ -152,8 +151,7 @@ function searchMaker(
   ): StringSearch => {
     const own = exclusions[prompt]!;
     const frontier = beams === undefined ? new BestFirst() : new Beams(beams);
-    const limits = { ahead: beams === undefined ? nodesAhead : 1, maxNodes };
-    return new StringSearch(prompt, trie, goalOf(own), frontier, own, limits);
+    return new StringSearch(prompt, trie, goalOf(own), frontier, own, maxNodes);
   };
 }
 
@@ -163,8 +161,10 @@ const countsOf = ({ isExact, expanded, passes }: StringSearch) => ({
   passes,
 });
 
-const asIds = (prompt: ArrayLike<number>): Int32Array =>
-  prompt instanceof Int32Array ? prompt : Int32Array.from(prompt);
+function asStart(prompt: RankingPrompt): SequenceStart {
+  if ("ids" in prompt) return prompt;
+  return { ids: prompt instanceof Int32Array ? prompt : Int32Array.from(prompt) };
+}
 
 function requireCount(where: string, options: Readonly<Record<string, number>>): void {
   for (const [name, value] of Object.entries(options))

@@ -4,7 +4,8 @@ import type { RowCache } from "../../nn/index.js";
 import { noGrad } from "../../ops/index.js";
 import type { LongCall } from "../../progress.js";
 import { tensor, tidy } from "../../tensor/index.js";
-import { computePass, idsOf, type PassPart, type RankingHooks } from "./search-pass.js";
+import type { BeforeLayer, SequenceStart } from "../decode-loop.js";
+import { computePass, lengthOf, type PassPart, tokensOf } from "./search-pass.js";
 import type { StringSearch } from "./string-search.js";
 import type { TokenTrie } from "./token-trie.js";
 
@@ -19,9 +20,14 @@ export interface SearchSizes extends LongCall {
    * room ends, and is not exact. Default: 1 GiB.
    */
   readonly maxBytes?: number | undefined;
+  /**
+   * Layers between those of the decoder, for user embeddings for example: what goes into `layer`, `x [tokens, width]`, →
+   * what goes in instead. It is told which prompt each sequence is of; of one prompt there may be several, or none.
+   */
+  readonly beforeLayer?: BeforeLayer | undefined;
 }
 
-export interface SearchPlan extends SearchSizes, RankingHooks {
+export interface SearchPlan extends SearchSizes {
   /** What progress is called. */
   readonly task: string;
   /** A new search, of which nothing is known yet. */
@@ -33,6 +39,9 @@ export interface SearchPlan extends SearchSizes, RankingHooks {
 /** Tokens of prompts in one pass, beyond which the other prompts wait. */
 const promptTokensAtOnce = 2048;
 
+/** Rows that there is room for at first; those that nothing needs are dropped before there are more. */
+const firstRows = 4096;
+
 /**
  * Runs a search for each prompt, many of them at a time, until each is done.
  *
@@ -40,7 +49,7 @@ const promptTokensAtOnce = 2048;
  */
 export async function runSearches(
   decoder: Decoder,
-  prompts: readonly Int32Array[],
+  prompts: readonly SequenceStart[],
   trie: TokenTrie,
   plan: SearchPlan,
 ): Promise<StringSearch[]> {
@@ -56,7 +65,7 @@ class Run implements Disposable {
   #shared: Int32Array = new Int32Array();
   #promptsAtOnce: number;
   /** Rows at which those that are not needed are dropped. */
-  #tidyAt = 4096;
+  #tidyAt = firstRows;
   /** Rows that were left the last time; 0 when a search has ended since. */
   #tidied = 0;
   #active: StringSearch[] = [];
@@ -65,7 +74,7 @@ class Run implements Disposable {
 
   constructor(
     readonly decoder: Decoder,
-    readonly prompts: readonly Int32Array[],
+    readonly prompts: readonly SequenceStart[],
     readonly trie: TokenTrie,
     readonly plan: SearchPlan,
   ) {
@@ -76,7 +85,7 @@ class Run implements Disposable {
     this.#promptsAtOnce = promptsAtOnce;
     this.#nodesAtOnce = nodesAtOnce;
     this.#waiting = Array.from(prompts.keys()).reverse();
-    this.#cache = decoder.newRowCache({ maxBytes });
+    this.#cache = decoder.newRowCache({ capacity: firstRows, maxBytes });
     this.#maxRows = this.#cache.maxRows;
     this.#requireFit();
   }
@@ -106,12 +115,11 @@ class Run implements Disposable {
   /** The keys and values of what all prompts begin with; each keeps a token of its own. */
   #computeShared(): void {
     const { prompts, decoder } = this;
-    const { embedPrompts, beforeLayer } = this.plan;
-    if (prompts.length < 2 || embedPrompts || beforeLayer) return;
-    const [first] = prompts as [Int32Array];
-    let length = Math.min(...prompts.map((prompt) => prompt.length)) - 1;
-    for (const prompt of prompts)
-      while (length > 0 && !first.subarray(0, length).every((id, i) => id === prompt[i])) length--;
+    if (prompts.length < 2 || this.plan.beforeLayer) return;
+    const first = prompts[0]!.ids;
+    let length = Math.min(...prompts.map(({ ids, prefix }) => (prefix ? 0 : ids.length - 1)));
+    for (const { ids } of prompts)
+      for (let i = 0; i < length; i++) if (ids[i] !== first[i]) length = i;
     if (length === 0) return;
     this.#cache.continue([new Int32Array()], [length]);
     const ids = first.slice(0, length);
@@ -132,7 +140,7 @@ class Run implements Disposable {
   async #step(): Promise<void> {
     const others = [...this.#active];
     const parts = this.#begin();
-    const promptTokens = tokensOf(parts, this.trie);
+    const promptTokens = sum(parts.map(tokensOf));
     const roomForNodes = () => this.#room(promptTokens + this.#nodesAtOnce) - promptTokens;
     let left = Math.min(this.#nodesAtOnce, roomForNodes());
     while (left < others.length && left < this.#nodesAtOnce && others.length > 1) {
@@ -144,11 +152,7 @@ class Run implements Disposable {
       if (left < 1) break;
       for (const expansion of search.take(Math.max(1, Math.floor(left / (others.length - i))))) {
         left -= expansion.nodes.length;
-        parts.push({
-          expansion,
-          promptIds: new Int32Array(),
-          before: search.rowsBefore(expansion),
-        });
+        parts.push({ expansion, before: search.rowsBefore(expansion) });
       }
     }
     if (parts.length > 0) await this.#compute(parts);
@@ -162,19 +166,23 @@ class Run implements Disposable {
   }
 
   async #compute(parts: readonly PassPart[]): Promise<void> {
-    const { decoder, trie } = this;
-    const { firstRow, read } = await computePass(decoder, this.#cache, trie, parts, this.plan);
+    const { decoder, trie, plan } = this;
+    const { firstRow, read } = await computePass(
+      ...([decoder, this.#cache, trie] as const),
+      ...([parts, plan.beforeLayer] as const),
+    );
     let row = firstRow;
-    for (const [i, { expansion, promptIds, before }] of parts.entries()) {
-      const { search, nodes } = expansion;
-      if (nodes[0] === 0) {
-        const rows = new Int32Array(before.length + promptIds.length);
+    for (const [i, part] of parts.entries()) {
+      const { expansion, prompt, before } = part;
+      const own = prompt ? lengthOf(prompt) : 0;
+      if (prompt) {
+        const rows = new Int32Array(before.length + own);
         rows.set(before);
-        for (let k = before.length; k < rows.length; k++) rows[k] = row++;
-        search.setPrompt(rows);
+        for (let k = 0; k < own; k++) rows[before.length + k] = row + k;
+        expansion.search.setPrompt(rows);
       }
-      search.accept(expansion, row, (node, child) => read(i, node, child));
-      row += nodes.length - Number(nodes[0] === 0);
+      expansion.search.accept(expansion, row + own, (node, child) => read(i, node, child));
+      row += tokensOf(part);
     }
     for (const search of new Set(parts.map(({ expansion }) => expansion.search))) search.passes++;
   }
@@ -185,14 +193,15 @@ class Run implements Disposable {
     let tokens = 0;
     while (this.#waiting.length > 0 && this.#active.length < this.#promptsAtOnce) {
       const prompt = this.#waiting.at(-1)!;
-      const promptIds = this.prompts[prompt]!.subarray(this.#shared.length);
-      if (parts.length > 0 && tokens + promptIds.length > promptTokensAtOnce) break;
-      const needed = tokens + promptIds.length + this.trie.depth;
+      const { ids, prefix } = this.prompts[prompt]!;
+      const start = { ids: ids.subarray(this.#shared.length), prefix };
+      if (parts.length > 0 && tokens + lengthOf(start) > promptTokensAtOnce) break;
+      const needed = tokens + lengthOf(start) + this.trie.depth;
       if (this.#room(needed) < needed) break;
       const search = this.plan.search(prompt);
       const expansion = search.begin(this.plan.targets?.[prompt]);
-      const part = { expansion, promptIds, before: this.#shared };
-      tokens += idsOf(part, this.trie).length;
+      const part = { expansion, prompt: start, before: this.#shared };
+      tokens += tokensOf(part);
       parts.push(part);
       this.#active.push(search);
       this.#waiting.pop();
@@ -225,11 +234,11 @@ class Run implements Disposable {
       );
     const most = positions === "learned" ? maxPositions : Number.POSITIVE_INFINITY;
     for (const [i, prompt] of prompts.entries()) {
-      if (prompt.length === 0) throw new UsageError(`prompts[${i}] has no tokens`);
-      const wrong = prompt.find((id) => !(id >= 0 && id < vocabulary));
+      if (lengthOf(prompt) === 0) throw new UsageError(`prompts[${i}] has no tokens`);
+      const wrong = prompt.ids.find((id) => !(id >= 0 && id < vocabulary));
       if (wrong !== undefined)
         throw new UsageError(`prompts[${i}] has the token ${wrong}, which the model has not`);
-      const tokens = prompt.length + trie.depth - 1;
+      const tokens = lengthOf(prompt) + trie.depth - 1;
       if (tokens > most)
         throw new UsageError(
           `prompts[${i}] and the longest string have ${tokens} tokens, more than the ${most} positions of the model`,
@@ -242,8 +251,7 @@ class Run implements Disposable {
   }
 }
 
-const tokensOf = (parts: readonly PassPart[], trie: TokenTrie): number =>
-  parts.reduce((sum, part) => sum + idsOf(part, trie).length, 0);
+const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 
 /** Rows that stay, renumbered in the order in which they are kept. */
 class KeptRows {

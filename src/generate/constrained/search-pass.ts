@@ -4,40 +4,15 @@ import type { Decoder } from "../../models/index.js";
 import type { RowCache } from "../../nn/index.js";
 import { concat, crossEntropy, embedding, gather, noGrad, reshape } from "../../ops/index.js";
 import { type Tensor, tensor, tidy } from "../../tensor/index.js";
+import type { BeforeLayer, SequenceStart } from "../decode-loop.js";
 import type { Expansion } from "./string-search.js";
 import type { TokenTrie } from "./token-trie.js";
-
-/** Which prompt each sequence of a pass belongs to, and how many of its tokens the pass computes. */
-export interface PassSequences {
-  /** Indices of prompts. */
-  readonly prompts: readonly number[];
-  readonly counts: readonly number[];
-}
-
-/** What goes into the decoder in other ways than tokens: user embeddings, for example. */
-export interface RankingHooks {
-  /**
-   * The embeddings of prompts, one after the other, as many rows as they have ids: for prompts with soft tokens, whose
-   * ids are then not looked at. Default: those of the ids.
-   *
-   * @param prompts their indices
-   * @returns       `[tokens, width]`
-   */
-  readonly embedPrompts?: ((prompts: readonly number[]) => Tensor) | undefined;
-  /**
-   * As of `Decoder.hidden`: gives what goes into a layer in the place of `x`, the tokens of `sequences` one after the
-   * other. A prompt's later tokens come in later passes, some of them side by side.
-   */
-  readonly beforeLayer?:
-    | ((x: Tensor, layer: number, sequences: PassSequences) => Tensor)
-    | undefined;
-}
 
 /** Tokens that a pass computes for an expansion. */
 export interface PassPart {
   readonly expansion: Expansion;
-  /** Of the prompt, what the cache does not have yet; empty for nodes. */
-  readonly promptIds: Int32Array;
+  /** What the cache does not have yet of the prompt; absent for nodes. */
+  readonly prompt?: SequenceStart | undefined;
   /** Rows of earlier tokens. */
   readonly before: Int32Array;
 }
@@ -50,87 +25,71 @@ export interface PassResult {
   read(part: number, node: number, child: number): number;
 }
 
-/** Ids of the tokens that a part computes: the root's are the prompt's. */
-export function idsOf(
-  { expansion: { nodes }, promptIds }: PassPart,
-  { tokens }: TokenTrie,
-): number[] {
-  const ids = Array.from(promptIds);
-  for (const node of nodes) if (node !== 0) ids.push(tokens[node]!);
-  return ids;
-}
+/** Tokens of what a sequence begins with, soft ones included. */
+export const lengthOf = ({ ids, prefix }: SequenceStart): number =>
+  (prefix?.shape[0] ?? 0) + ids.length;
+
+/** Tokens that a part computes: the root's are the prompt's. */
+export const tokensOf = ({ expansion: { nodes }, prompt }: PassPart): number =>
+  nodes.length - Number(nodes[0] === 0) + (prompt ? lengthOf(prompt) : 0);
 
 /**
  * Computes the tokens of all parts, and reads back the log-probabilities of their nodes' children and nothing else.
  *
- * @param parts those with prompts first
+ * @param beforeLayer is told which prompt each sequence belongs to: several may belong to the same
  */
 export async function computePass(
   decoder: Decoder,
   cache: RowCache,
   trie: TokenTrie,
   parts: readonly PassPart[],
-  { embedPrompts, beforeLayer }: RankingHooks,
+  beforeLayer?: BeforeLayer,
 ): Promise<PassResult> {
+  const counts = parts.map(tokensOf);
   const wanted = new WantedChildren(trie, decoder.options.vocabulary);
-  const ids: number[] = [];
-  const counts: number[] = [];
-  for (const part of parts) {
-    const own = idsOf(part, trie);
-    const { nodes } = part.expansion;
-    ids.push(...own);
-    counts.push(own.length);
-    for (const [i, node] of nodes.entries()) wanted.add(ids.length - nodes.length + i, node);
+  const firstNode: number[] = [];
+  let tokens = 0;
+  for (const [i, { expansion }] of parts.entries()) {
+    const { nodes } = expansion;
+    tokens += counts[i]!;
+    firstNode.push(wanted.rows.length);
+    for (const [k, node] of nodes.entries()) wanted.add(tokens - nodes.length + k, node);
   }
-  const prompts = parts.map(({ expansion }) => expansion.search.prompt);
-  const firstRow = cache.continue(
-    parts.map(({ before }) => before),
-    counts,
-  );
+  const sequences = parts.map(({ expansion }) => expansion.search.prompt);
+  const paths = parts.map(({ before }) => before);
+  const firstRow = cache.continue(paths, counts);
   using values = tidy(() =>
     noGrad(() => {
-      const x = embedPrompts
-        ? embedAll(decoder, parts, ids, counts, embedPrompts)
-        : decoder.embed(int32(ids));
-      const hidden = decoder.hidden(x, {
+      const hidden = decoder.hidden(embeddingsOf(decoder, trie, parts), {
         counts,
         cache,
-        ...(beforeLayer && {
-          beforeLayer: (x: Tensor, layer: number) => beforeLayer(x, layer, { prompts, counts }),
-        }),
+        beforeLayer: beforeLayer && ((x, layer) => beforeLayer(x, layer, { counts, sequences })),
       });
       return wanted.pick(decoder.logits(embedding(hidden, int32(wanted.rows))));
     }),
   );
   const read = wanted.reader(await values.data());
-  const firstNode: number[] = [0];
-  for (const { expansion } of parts) firstNode.push(firstNode.at(-1)! + expansion.nodes.length);
   return { firstRow, read: (part, node, child) => read(firstNode[part]! + node, child) };
 }
 
-/** The embeddings of all tokens, with those of prompts made by a hook. */
-function embedAll(
-  decoder: Decoder,
-  parts: readonly PassPart[],
-  ids: readonly number[],
-  counts: readonly number[],
-  embedPrompts: (prompts: readonly number[]) => Tensor,
-): Tensor {
-  const begun = parts.filter(({ promptIds }) => promptIds.length > 0);
-  if (begun.length === 0) return decoder.embed(int32(ids));
-  const given = embedPrompts(begun.map(({ expansion }) => expansion.search.prompt));
-  // Rows of prompts are taken from what was given, the others from behind it.
-  const order: number[] = [];
-  const others: number[] = [];
-  let row = 0;
-  let id = 0;
-  for (const [i, { promptIds }] of parts.entries()) {
-    for (let k = 0; k < counts[i]!; k++, id++)
-      if (k < promptIds.length) order.push(row++);
-      else order.push(given.shape[0]! + others.push(ids[id]!) - 1);
+/** `[tokens, width]` of all parts. Tokens in a row are looked up together. */
+function embeddingsOf(decoder: Decoder, trie: TokenTrie, parts: readonly PassPart[]): Tensor {
+  const pieces: Tensor[] = [];
+  let ids: number[] = [];
+  const lookUp = (): void => {
+    if (ids.length > 0) pieces.push(decoder.embed(int32(ids)));
+    ids = [];
+  };
+  for (const { expansion, prompt } of parts) {
+    if (prompt?.prefix) {
+      lookUp();
+      pieces.push(prompt.prefix);
+    }
+    ids.push(...(prompt?.ids ?? []));
+    for (const node of expansion.nodes) if (node !== 0) ids.push(trie.tokens[node]!);
   }
-  if (others.length === 0) return given;
-  return embedding(concat([given, decoder.embed(int32(others))]), int32(order));
+  lookUp();
+  return pieces.length === 1 ? pieces[0]! : concat(pieces);
 }
 
 /** The children whose log-probabilities a pass is for. */

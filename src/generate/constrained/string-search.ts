@@ -3,7 +3,7 @@ import type { Frontier } from "./frontier.js";
 import type { Exclusions, Goal } from "./goal.js";
 import type { TokenTrie } from "./token-trie.js";
 
-/** Nodes that follow each other downwards, to be computed in one pass. */
+/** A node, or some that follow each other downwards, to be computed in one pass. */
 export interface Expansion {
   readonly search: StringSearch;
   /** From 0, the root, which the prompt computes, or from a node that was reached. */
@@ -30,8 +30,8 @@ export class StringSearch {
   #gaveUp = false;
 
   /**
-   * @param prompt its index, for errors
-   * @param ahead  nodes computed at once where each is the only child of the one before
+   * @param prompt   its index
+   * @param maxNodes that are computed, at most
    */
   constructor(
     readonly prompt: number,
@@ -39,7 +39,7 @@ export class StringSearch {
     readonly goal: Goal,
     readonly frontier: Frontier,
     readonly exclusions: Exclusions,
-    readonly limits: { readonly ahead: number; readonly maxNodes: number },
+    readonly maxNodes: number,
   ) {}
 
   /** Nodes that were computed, without the prompt. */
@@ -75,18 +75,17 @@ export class StringSearch {
     return { search: this, nodes: [0, ...path], score: 0, parent: -1 };
   }
 
-  /** The next nodes to compute: those of the best scores, `most` nodes at most. */
+  /** The next nodes to compute, the best ones: `most` at most. */
   take(most: number): Expansion[] {
     const taken: Expansion[] = [];
     if (this.goal.reached) return taken;
-    const { maxNodes } = this.limits;
-    for (let left = Math.min(most, maxNodes - this.expanded); left > 0; ) {
+    const { maxNodes } = this;
+    while (taken.length < Math.min(most, maxNodes - this.expanded)) {
       const reached = this.#next();
       if (!reached) break;
-      const nodes = this.#withOnlyChildren(reached.node, Math.min(left, this.limits.ahead));
-      taken.push({ search: this, nodes, score: reached.score, parent: reached.parent });
+      const { node, score, parent } = reached;
+      taken.push({ search: this, nodes: [node], score, parent });
       this.#underWay++;
-      left -= nodes.length;
     }
     if (taken.length === 0 && this.#underWay === 0 && this.expanded >= maxNodes) this.giveUp();
     return taken;
@@ -97,17 +96,6 @@ export class StringSearch {
     if (next || this.#underWay > 0) return next;
     this.frontier.settle();
     return this.frontier.pop(this.goal.bound);
-  }
-
-  #withOnlyChildren(node: number, most: number): number[] {
-    const { firstChild } = this.trie;
-    const nodes = [node];
-    for (let last = node; nodes.length < most; nodes.push(last)) {
-      const child = firstChild[last]!;
-      if (firstChild[last + 1]! - child !== 1 || this.trie.isLeaf(child)) break;
-      last = child;
-    }
-    return nodes;
   }
 
   /** The rows that an expansion's first token sees, in their order. */
