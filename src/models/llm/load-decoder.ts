@@ -1,7 +1,9 @@
 import { join } from "node:path";
 import type { Parameter } from "../../autograd/index.js";
 import { CheckpointError } from "../../errors.js";
+import { cast, max, notEqual } from "../../ops/index.js";
 import type { LongCall } from "../../progress.js";
+import { tensor, tidy } from "../../tensor/index.js";
 import {
   type Checkpoint,
   loadTensors,
@@ -14,7 +16,7 @@ import { Decoder } from "./decoder.js";
 import type { DecoderInit, DecoderOptions } from "./decoder-options.js";
 import { llmFamilies } from "./families/index.js";
 import type { LlmFamily } from "./family.js";
-import { storedParameters } from "./stored-tensors.js";
+import { storedModule, storedParameters } from "./stored-tensors.js";
 import { refuseUnsupportedKeys } from "./unsupported-keys.js";
 
 export interface LoadDecoderOptions extends LongCall, Pick<DecoderInit, "precision" | "generator"> {
@@ -83,6 +85,27 @@ async function readWeights(
   const ignored = ignoredTensors(family, decoder.options.tied ?? false);
   for await (const [parameter, value] of loadTensors(checkpoint, wanted, { ignored, ...longCall }))
     parameter.replace(value);
+  if (decoder.options.tied) await requireTied(decoder, family, checkpoint, longCall.signal);
+}
+
+/** Where a checkpoint has both the embeddings and the head of a tied model, they must be the same. */
+async function requireTied(
+  { embedding }: Decoder,
+  family: LlmFamily,
+  checkpoint: Checkpoint,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const [name, stored] = [headWeight(family), storedModule("embedding", family)];
+  const copies = [stored.name, stored.name.slice(family.prefix.length)];
+  if (!checkpoint.has(name) || !copies.some((each) => checkpoint.has(`${each}.weight`))) return;
+  const { value } = embedding.weight;
+  using head = await checkpoint.read(name, { dtype: value.dtype, signal });
+  const alike = head.shape.join() === value.shape.join();
+  using different = alike ? tidy(() => max(cast(notEqual(head, value), "float32"))) : tensor(1);
+  if ((await different.item()) !== 0)
+    throw new CheckpointError(
+      `${checkpoint.folder}: ${name} is not the same as the embeddings, to which config.json ties it (tie_word_embeddings)`,
+    );
 }
 
 /** The family that a configuration names. */

@@ -11,7 +11,8 @@ import {
   saveCheckpoint,
   saveDecoder,
 } from "../../../src/models/index.js";
-import { memory, type Tensor, tensor } from "../../../src/tensor/index.js";
+import { multiply } from "../../../src/ops/index.js";
+import { memory, type Tensor, tensor, tidy } from "../../../src/tensor/index.js";
 import {
   type GoldenCase,
   goldenCases,
@@ -68,6 +69,12 @@ async function renamed(
   return folder;
 }
 
+async function embeddings(name: string, weight: string, scale = 1): Promise<Tensor> {
+  await using checkpoint = await openCheckpoint(goldenFolder(name));
+  using stored = await checkpoint.read(weight);
+  return tidy(() => multiply(stored, scale));
+}
+
 async function readAll(checkpoint: Checkpoint, rename: (name: string) => string) {
   const tensors: Record<string, Tensor> = {};
   for (const name of checkpoint.names) tensors[rename(name)] = await checkpoint.read(name);
@@ -89,7 +96,7 @@ test.serial(
     const folder = await renamed(t, "gpt2", (name) => name.replace(/^transformer\./, ""), {
       "h.0.attn.bias": tensor([[1]]),
       "h.1.attn.masked_bias": tensor(-1e4),
-      "lm_head.weight": tensor([1]),
+      "lm_head.weight": await embeddings("gpt2", "transformer.wte.weight"),
     });
     await sameLogits(t, "gpt2", folder);
   },
@@ -102,6 +109,15 @@ test.serial("GPT-NeoX with masks and frequencies", async (t) => {
     "gpt_neox.layers.0.attention.rotary_emb.inv_freq": tensor([1]),
   });
   await sameLogits(t, "gpt-neox", folder);
+});
+
+test.serial("a head that should be the embeddings and is not is an error", async (t) => {
+  const message = /: lm_head\.weight is not the same as the embeddings.*tie_word_embeddings/;
+  for (const head of [tensor([1]), await embeddings("qwen2", "model.embed_tokens.weight", 2)]) {
+    const folder = await renamed(t, "qwen2", (name) => name, { "lm_head.weight": head });
+    await t.throwsAsync(loadDecoder(folder), { instanceOf: CheckpointError, message });
+    await t.throwsAsync(loadDecoder(folder, { dtype: "bfloat16" }), { message });
+  }
 });
 
 test.serial("tied embeddings under the name of the head, and frequencies", async (t) => {
