@@ -3,7 +3,7 @@ import type { LongCall } from "../progress.js";
 import type { Tensor } from "../tensor/index.js";
 import type { Continuation } from "./continuation.js";
 import { type BeforeLayer, DecodeLoop } from "./decode-loop.js";
-import type { LanguageModel } from "./language-model.js";
+import type { AnsweringModel } from "./language-model.js";
 import type { GenerateSettings } from "./options.js";
 import { TokenChooser } from "./token-chooser.js";
 
@@ -24,7 +24,7 @@ const roomForAnswer = 256;
  * Nothing is left behind wherever it stops: by an error, an aborted signal, or `return()`.
  */
 export async function* answerBatch(
-  { decoder }: LanguageModel,
+  { decoder }: AnsweringModel,
   continuations: readonly Continuation[],
   settings: GenerateSettings,
   { generators, prefixes, beforeLayer, signal, onProgress }: AnswerBatchOptions,

@@ -6,7 +6,7 @@ import { Continuation } from "./continuation.js";
 import type { BeforeLayer } from "./decode-loop.js";
 import { DecodeLoop } from "./decode-loop.js";
 import type { Generation } from "./generation.js";
-import type { LanguageModel } from "./language-model.js";
+import type { AnsweringModel } from "./language-model.js";
 import type { GenerateSettings } from "./options.js";
 import { readAll } from "./read-all.js";
 import { RepetitionPenalty } from "./repetition-penalty.js";
@@ -31,7 +31,7 @@ export interface BeamPrompt {
  * @returns `numReturn` answers for each prompt, best first
  */
 export async function beamSearch(
-  { decoder, tokenizer }: LanguageModel,
+  { decoder, tokenizer }: AnsweringModel,
   prompts: readonly BeamPrompt[],
   settings: GenerateSettings,
   { prefixes, beforeLayer, signal, onProgress }: BeamSearchOptions = {},

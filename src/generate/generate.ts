@@ -4,7 +4,7 @@ import { answerBatch } from "./answer-batch.js";
 import { beamSearch } from "./beam-search.js";
 import { Continuation } from "./continuation.js";
 import type { Generation, GenerationChunk } from "./generation.js";
-import type { LanguageModel } from "./language-model.js";
+import type { AnsweringModel } from "./language-model.js";
 import { type GenerateOptions, type GenerateSettings, settle } from "./options.js";
 import { encodePrompt, type Prompt, promptsOf } from "./prompt.js";
 
@@ -18,7 +18,7 @@ import { encodePrompt, type Prompt, promptsOf } from "./prompt.js";
  * @throws UsageError when an option is out of its range, or a prompt is empty or too long for the model
  */
 export async function generate(
-  model: LanguageModel,
+  model: AnsweringModel,
   prompts: Prompt | readonly Prompt[],
   options: GenerateOptions = {},
 ): Promise<Generation[]> {
@@ -49,7 +49,7 @@ export async function generate(
  * @throws UsageError as {@link generate}, and for beam search, which has no text before its end
  */
 export async function* generateStream(
-  model: LanguageModel,
+  model: AnsweringModel,
   prompt: Prompt,
   options: GenerateOptions = {},
 ): AsyncGenerator<GenerationChunk, Generation> {
@@ -71,7 +71,7 @@ export async function* generateStream(
 }
 
 async function searchAll(
-  model: LanguageModel,
+  model: AnsweringModel,
   continuations: readonly Continuation[],
   settings: GenerateSettings,
   { signal, onProgress }: GenerateOptions,
@@ -88,7 +88,7 @@ async function searchAll(
 
 /** Checks everything before anything is computed. */
 function begin(
-  model: LanguageModel,
+  model: AnsweringModel,
   prompts: readonly Prompt[],
   options: GenerateOptions,
 ): { settings: GenerateSettings; continuations: readonly Continuation[] } {

@@ -15,6 +15,7 @@ export type {
 } from "./generation.js";
 export type { GenerationDefaults, RecommendedSampling } from "./generation-defaults.js";
 export {
+  type AnsweringModel,
   LanguageModel,
   type LanguageModelParts,
   type LoadLanguageModelOptions,

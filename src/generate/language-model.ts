@@ -32,6 +32,9 @@ export interface LanguageModelParts {
   readonly folder: string;
 }
 
+/** What it takes to answer; a {@link LanguageModel} has it. */
+export type AnsweringModel = Pick<LanguageModelParts, "decoder" | "tokenizer" | "generation">;
+
 /**
  * A language model with all it takes to read and write text.
  *

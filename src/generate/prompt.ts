@@ -1,6 +1,6 @@
 import { UsageError } from "../errors.js";
 import type { ChatMessage } from "../tokenizers/index.js";
-import type { LanguageModel } from "./language-model.js";
+import type { AnsweringModel } from "./language-model.js";
 
 /** What a model goes on from: a text, its ids, or a conversation that it is to answer. */
 export type Prompt = string | Int32Array | readonly ChatMessage[];
@@ -26,7 +26,7 @@ function isPrompt(given: Prompt | readonly Prompt[]): given is Prompt {
  * @throws UsageError when there are no tokens, an id is none of the model, or it has no positions for an answer
  */
 export function encodePrompt(
-  { tokenizer, generation, decoder }: LanguageModel,
+  { tokenizer, generation, decoder }: AnsweringModel,
   prompt: Prompt,
   index: number,
 ): Int32Array {
