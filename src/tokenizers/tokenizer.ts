@@ -85,9 +85,11 @@ export class Tokenizer {
     try {
       const files = await TokenizerFiles.read(folder, options);
       const library = await loadLibrary();
-      options.signal?.throwIfAborted();
       const chatTemplates = await ChatTemplates.read(files);
-      const parts = readParts(files, library, Math.ceil(timeLimitMs));
+      const parts = await readParts(files, library, {
+        timeLimitMs: Math.ceil(timeLimitMs),
+        signal: options.signal,
+      });
       return new Tokenizer({ ...parts, chatTemplates });
     } catch (error) {
       if (error instanceof RangeError) {
@@ -218,14 +220,14 @@ export class Tokenizer {
   }
 }
 
-function readParts(
+async function readParts(
   files: TokenizerFiles,
   library: TokenizersLibrary,
-  timeLimitMs: number,
-): Omit<Parts, "chatTemplates"> {
+  { timeLimitMs, signal }: { timeLimitMs: number; signal: AbortSignal | undefined },
+): Promise<Omit<Parts, "chatTemplates">> {
   const file = files.json("tokenizer.json");
   const config = files.json("tokenizer_config.json");
-  const model = readModel(file.get("model"), library);
+  const model = await readModel(file.get("model"), library, new Turns(signal));
   const { vocabulary } = model;
   const specialTokens = readSpecialTokens(config, files.json("special_tokens_map.json"));
   const added = readAddedTokens(file, config, specialTokens, vocabulary);

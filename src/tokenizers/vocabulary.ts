@@ -1,4 +1,5 @@
 import { type Place, shown } from "../data/files/json-place.js";
+import type { Turns } from "./turns.js";
 
 /** More than any model has; an id beyond is a mistake, and would ask for as much memory. */
 const mostIds = 1 << 22;
@@ -39,7 +40,7 @@ export class Vocabulary {
 }
 
 /** `{ "the": 262, ... }` */
-export function readVocabulary(place: Place): Vocabulary {
+export async function readVocabulary(place: Place, turns: Turns): Promise<Vocabulary> {
   const vocabulary = new Vocabulary();
   const { value } = place;
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
@@ -47,6 +48,7 @@ export function readVocabulary(place: Place): Vocabulary {
   }
   for (const [token, id] of Object.entries(value)) {
     vocabulary.add(token, id, () => place.get(token));
+    if (turns.over) await turns.next();
   }
   if (vocabulary.size === 0) place.fail("at least one token");
   return vocabulary;

@@ -1,6 +1,7 @@
 import { type Place, shown } from "../../data/files/json-place.js";
 import { optionalFlag, optionalText } from "../optional.js";
 import { byteTokens } from "../pipeline/bytes.js";
+import type { Turns } from "../turns.js";
 import { readVocabulary, type Vocabulary } from "../vocabulary.js";
 import { MergeTable } from "./merge-table.js";
 import { Merger } from "./merger.js";
@@ -110,14 +111,14 @@ export class Bpe implements Model {
 }
 
 /** @param place of a `model` of type BPE in tokenizer.json */
-export function readBpe(place: Place): Model {
+export async function readBpe(place: Place, turns: Turns): Promise<Model> {
   const dropout = place.get("dropout");
   if (dropout.value !== undefined && dropout.value !== null && dropout.value !== 0) {
     dropout.fail("null, since merges dropped at random are not supported");
   }
   const prefix = place.get("continuing_subword_prefix");
   if (optionalText(prefix)) prefix.fail('"" or null, since marks within words are not supported');
-  const vocabulary = readVocabulary(place.get("vocab"));
+  const vocabulary = await readVocabulary(place.get("vocab"), turns);
   const options: BpeOptions = {
     unknown: optionalText(place.get("unk_token")),
     fusesUnknown: optionalFlag(place.get("fuse_unk")) ?? false,
@@ -125,16 +126,16 @@ export function readBpe(place: Place): Model {
     ignoresMerges: optionalFlag(place.get("ignore_merges")) ?? false,
     suffix: optionalText(place.get("end_of_word_suffix")) ?? "",
   };
-  const merges = readMerges(place.get("merges"), vocabulary);
+  const merges = await readMerges(place.get("merges"), vocabulary, turns);
   return new Bpe(vocabulary, merges, options, missingUnknown(place));
 }
 
 /** `["Ġ t", "h e"]` or `[["Ġ", "t"], ["h", "e"]]`; both parts and what they make must be tokens. */
-function readMerges(place: Place, vocabulary: Vocabulary): MergeTable {
+async function readMerges(place: Place, vocabulary: Vocabulary, turns: Turns): Promise<MergeTable> {
   const { value } = place;
   if (!Array.isArray(value)) place.fail("a list of merges");
   const table = new MergeTable(value.length);
-  value.forEach((merge: unknown, rank) => {
+  for (const [rank, merge] of (value as unknown[]).entries()) {
     const parts = typeof merge === "string" ? merge.split(" ") : merge;
     const blame = (expected: string): never => place.list()[rank]!.fail(expected);
     if (!isPair(parts)) return blame('two tokens, as "a b" or ["a", "b"]');
@@ -142,7 +143,8 @@ function readMerges(place: Place, vocabulary: Vocabulary): MergeTable {
       vocabulary.id(token) ?? blame(`of tokens of the vocabulary, which has no ${shown(token)}`);
     const [left, right] = parts;
     table.set(idOf(left), idOf(right), rank, idOf(left + right));
-  });
+    if (turns.over) await turns.next();
+  }
   return table;
 }
 

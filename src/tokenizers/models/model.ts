@@ -1,5 +1,6 @@
 import type { Place } from "../../data/files/json-place.js";
 import type { TokenizersLibrary } from "../library.js";
+import type { Turns } from "../turns.js";
 import type { Vocabulary } from "../vocabulary.js";
 import { readBpe } from "./bpe.js";
 import { readUnigram } from "./unigram.js";
@@ -14,17 +15,25 @@ export interface Model {
   segment(word: string, ids: number[]): void;
 }
 
-/** @param place of `model` in tokenizer.json */
-export function readModel(place: Place, library: TokenizersLibrary): Model {
+/**
+ * Large vocabularies take a while, so others get their turns.
+ *
+ * @param place of `model` in tokenizer.json
+ */
+export async function readModel(
+  place: Place,
+  library: TokenizersLibrary,
+  turns: Turns,
+): Promise<Model> {
   switch (modelType(place)) {
     case "BPE":
-      return readBpe(place);
+      return await readBpe(place, turns);
     case "Unigram":
-      return readUnigram(place, library);
+      return await readUnigram(place, library, turns);
     case "WordPiece":
-      return readWordPiece(place, library);
+      return await readWordPiece(place, library, turns);
     case "WordLevel":
-      return readWordLevel(place);
+      return await readWordLevel(place, turns);
   }
 }
 

@@ -2,16 +2,22 @@ import type { Place } from "../../data/files/json-place.js";
 import type { TokenizersLibrary } from "../library.js";
 import { optionalFlag } from "../optional.js";
 import { byteTokens } from "../pipeline/bytes.js";
+import type { Turns } from "../turns.js";
 import { Vocabulary } from "../vocabulary.js";
 import type { Model } from "./model.js";
 
 /** The likeliest segmentation under a score for every token. */
-export function readUnigram(place: Place, library: TokenizersLibrary): Model {
+export async function readUnigram(
+  place: Place,
+  library: TokenizersLibrary,
+  turns: Turns,
+): Promise<Model> {
   const scored = readScores(place.get("vocab"));
   const vocabulary = new Vocabulary();
-  scored.forEach(([token], i) => {
+  for (const [i, [token]] of scored.entries()) {
     vocabulary.add(token, i, () => place.get("vocab").list()[i]!);
-  });
+    if (turns.over) await turns.next();
+  }
   const unknownPlace = place.get("unk_id");
   const unknownId = unknownPlace.count();
   const unknown = vocabulary.token(unknownId) ?? unknownPlace.fail("an id of the vocabulary");

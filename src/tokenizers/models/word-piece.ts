@@ -1,13 +1,18 @@
 import type { Place } from "../../data/files/json-place.js";
 import type { TokenizersLibrary } from "../library.js";
 import { optional } from "../optional.js";
+import type { Turns } from "../turns.js";
 import { readVocabulary } from "../vocabulary.js";
 import type { Model } from "./model.js";
 import { missingUnknown } from "./unknown.js";
 
 /** The longest tokens that a word begins with, one after the other. */
-export function readWordPiece(place: Place, library: TokenizersLibrary): Model {
-  const vocabulary = readVocabulary(place.get("vocab"));
+export async function readWordPiece(
+  place: Place,
+  library: TokenizersLibrary,
+  turns: Turns,
+): Promise<Model> {
+  const vocabulary = await readVocabulary(place.get("vocab"), turns);
   const unknown = place.get("unk_token").text();
   const prefix = place.get("continuing_subword_prefix").text();
   const longest = optional(place.get("max_input_chars_per_word"), (given) => given.count()) ?? 100;
@@ -30,8 +35,8 @@ export function readWordPiece(place: Place, library: TokenizersLibrary): Model {
 }
 
 /** Every word is a token or unknown. */
-export function readWordLevel(place: Place): Model {
-  const vocabulary = readVocabulary(place.get("vocab"));
+export async function readWordLevel(place: Place, turns: Turns): Promise<Model> {
+  const vocabulary = await readVocabulary(place.get("vocab"), turns);
   const unknown = place.get("unk_token").text();
   const blame = missingUnknown(place);
   return {
