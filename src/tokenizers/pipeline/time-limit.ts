@@ -1,10 +1,11 @@
-import { createContext, Script } from "node:vm";
+import { type Context, createContext, Script } from "node:vm";
 import { UsageError } from "../../errors.js";
 
-/** Where the script finds its function. One context for all calls: to make one takes a millisecond. */
+/** Where the script finds its function. */
 const callee: { run?: (() => unknown) | undefined } = {};
-const context = createContext(callee);
 const script = new Script("run()");
+/** One for all calls: to make one takes a millisecond. */
+let context: Context | undefined;
 
 /**
  * Calls a function that a file had a say in. A loop of its template or a regular expression that backtracks is ended when
@@ -16,6 +17,7 @@ const script = new Script("run()");
 export function withinTime<Result>(limitMs: number, what: string, run: () => Result): Result {
   const outer = callee.run;
   callee.run = run;
+  context ??= createContext(callee);
   try {
     return script.runInContext(context, { timeout: limitMs }) as Result;
   } catch (error) {
