@@ -9,7 +9,10 @@ import type { ConfigReader } from "./config-reader.js";
 export function refuseUnsupportedKeys(config: ConfigReader): void {
   for (const key of ["text_config", "vision_config", "audio_config"])
     if (config.has(key))
-      throw config.error(key, "is of a model of more than text, which is not supported");
+      throw config.error(
+        "model_type",
+        `is of a model of more than text, with a ${key}; supported are models of text alone`,
+      );
   for (const key of ["quantization_config", "compression_config"])
     if (config.has(key)) throw config.error(key, "is not supported: weights must not be quantised");
   for (const key of ["per_layer_config", "pruned_heads"])

@@ -17,7 +17,10 @@ function optionsOf(name: string, patch: Json = {}): DecoderOptions {
 const keys = readGolden<Record<string, string[]>>("keys.json");
 const families = Object.keys(keys).map((type) => ({
   type,
-  name: { gpt_neo: "gpt-neo", gpt_neox: "gpt-neox", gemma3_text: "gemma3" }[type] ?? type,
+  name:
+    { gpt_neo: "gpt-neo", gpt_neox: "gpt-neox", gemma3_text: "gemma3", qwen2: "qwen2-windows" }[
+      type
+    ] ?? type,
 }));
 
 /** Keys that change no logits. */
@@ -39,6 +42,29 @@ for (const { type, name } of families)
       if (harmless.includes(key)) t.notThrows(read, key);
       else t.throws(read, { instanceOf: CheckpointError, message: new RegExp(`\\b${key}\\b`) });
     }
+  });
+
+for (const { type, name } of families)
+  test(`${type}: another number, or the contrary, is another model or none`, (t) => {
+    const config = goldenConfig(name);
+    const options = optionsOf(name);
+    let changed = 0;
+    for (const key of keys[type]!.filter((each) => !harmless.includes(each))) {
+      const value = config[key];
+      if (typeof value !== "number" && typeof value !== "boolean") continue;
+      // Layers that are named one by one follow no rule.
+      if (["max_window_layers", "_sliding_window_pattern"].includes(key)) continue;
+      const other = typeof value === "number" ? 2 * value + 1 : !value;
+      let read: DecoderOptions | undefined;
+      try {
+        read = optionsOf(name, { [key]: other });
+      } catch (error) {
+        t.regex((error as Error).message, /^config\.json: /, key);
+      }
+      t.notDeepEqual(read, options, key);
+      changed++;
+    }
+    t.true(changed >= 8, `${changed}`);
   });
 
 const llama3 = {
@@ -262,7 +288,7 @@ const refusals: readonly (readonly [string, Json, RegExp])[] = [
   [
     "gemma3",
     { model_type: "gemma3", text_config: {} },
-    /text_config is of a model of more than text/,
+    /model_type is of a model of more than text, with a text_config; .*, got "gemma3"$/,
   ],
   [
     "gemma3",
