@@ -37,7 +37,7 @@ export function ropeOf(
     ? section.positive("rope_theta")
     : config.positive(baseKey, usual);
   const width = Math.trunc(headWidth * shareOf(config, section, share));
-  if (!(width > 0 && width % 2 === 0))
+  if (!(width > 0 && width <= headWidth && width % 2 === 0))
     throw config.error(
       "partial_rotary_factor",
       `must turn an even number of a head's ${headWidth} elements, not ${width}`,

@@ -234,6 +234,7 @@ const refusals: readonly (readonly [string, Json, RegExp])[] = [
   ["gpt-neo", { num_heads: 5 }, /num_heads must divide hidden_size, 24/],
   ["gpt-neox", { hidden_act: "gelu_10" }, /hidden_act must be/],
   ["gpt-neox", { rope_parameters: { partial_rotary_factor: 0.4 } }, /even number of a head's 8/],
+  ["gpt-neox", { rope_parameters: { partial_rotary_factor: 2 } }, /of a head's 8 elements, not 16/],
   ["llama", { hidden_act: "gelu" }, /hidden_act must be "silu" or/],
   ["llama", { pretraining_tp: 2 }, /pretraining_tp is supported only as 1/],
   ["llama", { num_key_value_heads: 4 }, /num_key_value_heads must divide num_attention_heads, 6/],
