@@ -28,6 +28,8 @@ export interface PlanOptions<B extends TrainingBatch = TrainingBatch> extends Lo
   generators?: readonly Generator[] | undefined;
   /** Checkpoints that a run has at a time, the best and the one being written included. Default: 4. */
   checkpoints?: number | undefined;
+  /** Whether checkpoints have the parameters that are not trained, too. Default: true. */
+  savesFrozen?: boolean | undefined;
   /** Steps that are timed, after two of warm-up. Default: 5. */
   timedSteps?: number | undefined;
 }
@@ -110,7 +112,8 @@ export async function planTraining<B extends TrainingBatch>(
   const known = weights + held.gradients + held.optimizer + held.shadows;
   const sorted = seconds.toSorted((a, b) => a - b);
   const median = (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
-  const checkpoint = weights + held.optimizer;
+  const { savesFrozen = true } = options;
+  const checkpoint = (savesFrozen ? weights : bytesOf(parameters)) + held.optimizer;
   return {
     parameters: {
       total: model.parameterCount,

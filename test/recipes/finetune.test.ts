@@ -3,7 +3,7 @@
  * One at a time: they share the default generator.
  */
 import { existsSync } from "node:fs";
-import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import test, { type ExecutionContext } from "ava";
@@ -91,7 +91,7 @@ test.serial(
     const config = await given(t, {
       data: { heldOut: null },
       finetune: { lora: { rank: 8, targets: "all-linear" } },
-      training: { epochs: 60, schedule: "constant" },
+      training: { epochs: 80, learningRate: 0.006 },
     });
     const folder = join(await freshFolder(t), "run");
     const result = await finetune(config, { folder, command });
@@ -191,6 +191,41 @@ for (const strategy of ["lora", "full"] as const)
     },
   );
 
+test.serial(
+  "activations that are computed again give the same training, dropout and all",
+  async (t) => {
+    const base = await given(t, { finetune: { lora: { dropout: 0.3, targets: "all-linear" } } });
+    const losses: number[][] = [];
+    for (const activationCheckpointing of [false, true]) {
+      defaultGenerator.dispose();
+      const folder = join(await freshFolder(t), "run");
+      await finetune(
+        configure({ seed: 3, finetune: { ...base.finetune!, activationCheckpointing } }),
+        {
+          ...{ folder, command },
+        },
+      );
+      losses.push((await metricsOf(folder)).map((line) => (line as { loss: number }).loss));
+    }
+    const [kept, again] = losses;
+    t.true(kept!.length > 5);
+    for (const [i, loss] of kept!.entries()) t.true(Math.abs(loss - again![i]!) < 1e-4 * loss);
+  },
+);
+
+test.serial("a plan counts adapters alone where they alone are saved", async (t) => {
+  const base = await given(t);
+  const planned = async (strategy: "lora" | "full") => {
+    defaultGenerator.dispose();
+    const config = configure({ seed: 3, finetune: { ...base.finetune!, strategy } });
+    return await planFinetuning(config, { timedSteps: 1 });
+  };
+  const [lora, full] = [await planned("lora"), await planned("full")];
+  t.is(lora.memory.optimizer, lora.disk.checkpoint - 4 * lora.parameters.trainable);
+  t.is(full.memory.optimizer, full.disk.checkpoint - 4 * full.parameters.total);
+  t.true(lora.memory.gradients < full.memory.gradients / 10);
+});
+
 test.serial("conversations: an example for each answer, as generation will see it", async (t) => {
   const lines = pairs.slice(0, 8).map(({ prompt, completion }) => ({
     chat: [
@@ -234,6 +269,18 @@ test.serial("texts are learnt whole, in windows", async (t) => {
   t.is(examples.learnt, examples.tokens);
 });
 
+/** GPT-Neo of 8 positions, of which only the configuration is read before the examples. */
+async function learnedPositions(t: ExecutionContext, llm: string): Promise<string> {
+  const folder = join(await freshFolder(t), "learned");
+  await cp(llm, folder, { recursive: true });
+  const config = {
+    ...{ model_type: "gpt_neo", vocab_size: 300, hidden_size: 32, num_layers: 1, num_heads: 2 },
+    ...{ max_position_embeddings: 8, attention_layers: ["global"] },
+  };
+  await writeFile(join(folder, "config.json"), JSON.stringify(config));
+  return folder;
+}
+
 test.serial("what does not go together, or is not as it should be, is refused", async (t) => {
   const llm = await tinyModel(t, texts);
   const refused = async (
@@ -258,6 +305,9 @@ test.serial("what does not go together, or is not as it should be, is refused", 
     wrong,
     /room for an example of 64 tokens, got 63/,
   );
+  const learned = { llm: await learnedPositions(t, llm) };
+  await refused({ ...learned, finetune: { length: 200 } }, wrong, /has 8 positions, .* got 200/);
+  await refused({ ...learned, finetune: { length: undefined } }, bad, /at most 8 fit/);
   await refused(
     { finetune: { length: 4 } },
     bad,

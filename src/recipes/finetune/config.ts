@@ -73,8 +73,10 @@ export const finetuneConfig = z.strictObject({
   lora: lora.prefault({}).describe("The adapters of `strategy: lora`."),
   data: data.describe("What is learnt, and what is validated on."),
   length: whole(1)
-    .default(1024)
-    .describe("Most tokens of an example; of a text, tokens of a window."),
+    .optional()
+    .describe(
+      "Most tokens of an example; of a text, tokens of a window. Else 1,024, or fewer where the model or a batch has no room for them.",
+    ),
   tooLong: z
     .enum(["error", "shorten-prompt"])
     .default("error")

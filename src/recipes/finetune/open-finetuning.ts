@@ -3,7 +3,15 @@ import { join } from "node:path";
 import { hashFile } from "../../data/files/hash-file.js";
 import { ConfigError } from "../../errors.js";
 import { resolveModel } from "../../hub/index.js";
-import { addLora, type LoadedDecoder, loadDecoder } from "../../models/index.js";
+import {
+  addLora,
+  ConfigReader,
+  type DecoderOptions,
+  familyOf,
+  type LoadedDecoder,
+  loadDecoder,
+  readJsonObject,
+} from "../../models/index.js";
 import { seed } from "../../ops/index.js";
 import type { Optimizer } from "../../optim/index.js";
 import type { LongCall } from "../../progress.js";
@@ -15,6 +23,9 @@ import { hashOf } from "../train-in-folder.js";
 import type { FinetuneConfig } from "./config.js";
 import { type FinetuningParts, openSequences } from "./sequences.js";
 import { TunedDecoder } from "./tuned-decoder.js";
+
+/** Tokens of an example at most, where nobody says. */
+const usualLength = 1024;
 
 /** Everything that a language model is fine-tuned with; disposing it frees all of it. */
 export interface Finetuning extends Disposable {
@@ -50,16 +61,17 @@ export async function openFinetuning(config: Config, longCall: LongCall): Promis
   if (section === undefined)
     throw new ConfigError("finetune.llm is missing: the model to start from");
   const { training } = section;
-  if (training.batchTokens < section.length)
-    throw new ConfigError(
-      `finetune.training.batchTokens: a batch must have room for an example of ${section.length} tokens, got ${training.batchTokens}`,
-    );
   const source = await resolveModel(section.llm, longCall);
   const tokenizer = await Tokenizer.load(source, longCall);
-  const parts = await openSequences(section, tokenizer, longCall);
+  const options = await decoderOptionsOf(source);
+  requireTokens(section, options, tokenizer);
+  const length = lengthOf(section, options);
+  const parts = await openSequences({ ...section, length }, tokenizer, longCall);
   const { sequences } = parts.training;
-  const options = { tokens: training.batchTokens, seed: config.seed };
-  const batches = await TokenBatches.open(sequences, options);
+  const batches = await TokenBatches.open(sequences, {
+    tokens: training.batchTokens,
+    seed: config.seed,
+  });
   const fingerprints = {
     model: await modelFingerprint(source, longCall),
     data: await dataFingerprint(parts),
@@ -68,7 +80,6 @@ export async function openFinetuning(config: Config, longCall: LongCall): Promis
   const loaded = await loadTrainable(source, section, longCall);
   const { decoder, family } = loaded;
   try {
-    requireFits(section, loaded, tokenizer);
     seed(config.seed);
     if (section.strategy === "lora") addLora(decoder, family, section.lora);
     const model = new TunedDecoder(decoder, section);
@@ -98,16 +109,35 @@ async function loadTrainable(
   return await loadDecoder(folder, { ...kept, ...longCall });
 }
 
-function requireFits(
-  { llm, length }: FinetuneConfig,
-  { decoder }: LoadedDecoder,
-  { vocabularySize }: Tokenizer,
-): void {
-  const { positions, maxPositions, vocabulary } = decoder.options;
+/** What the model is, before its weights are read. */
+async function decoderOptionsOf(folder: string): Promise<DecoderOptions> {
+  const path = join(folder, "config.json");
+  const config = new ConfigReader(await readJsonObject(path), path);
+  return familyOf(config).options(config);
+}
+
+/** @throws ConfigError when the model, or a batch, has no room for the length that is asked for */
+function lengthOf(
+  { llm, length: wanted, training: { batchTokens } }: FinetuneConfig,
+  { positions, maxPositions }: DecoderOptions,
+): number {
+  const length = wanted ?? Math.min(usualLength, maxPositions, batchTokens);
   if (positions === "learned" && length > maxPositions)
     throw new ConfigError(
       `finetune.length: ${llm} has ${maxPositions} positions, and length must be at most that, got ${length}`,
     );
+  if (batchTokens < length)
+    throw new ConfigError(
+      `finetune.training.batchTokens: a batch must have room for an example of ${length} tokens, got ${batchTokens}`,
+    );
+  return length;
+}
+
+function requireTokens(
+  { llm }: FinetuneConfig,
+  { vocabulary }: DecoderOptions,
+  { vocabularySize }: Tokenizer,
+): void {
   if (vocabularySize > vocabulary)
     throw new ConfigError(
       `finetune.llm: the tokenizer of ${llm} has ${vocabularySize} tokens, its model ${vocabulary}`,

@@ -27,6 +27,7 @@ export async function planFinetuning(
     positions: ({ ids }) => ids.length,
     // Beside those that are kept: the best, and the one that is being written.
     checkpoints: keep + 2,
+    savesFrozen: section.strategy === "full",
   });
   return { ...plan, examplesRead: factsOf(finetuning) };
 }

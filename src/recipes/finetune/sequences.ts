@@ -26,6 +26,9 @@ export interface FinetuningParts {
   readonly validation: FinetuningData | undefined;
 }
 
+/** With the length decided. */
+type SequenceConfig = FinetuneConfig & { readonly length: number };
+
 /** Files, and which of their examples. */
 interface Part {
   readonly files: readonly string[];
@@ -39,7 +42,7 @@ interface Part {
  * @throws DataError when a file cannot be read, a line is not as it should be, an example is too long, or none are left
  */
 export async function openSequences(
-  config: FinetuneConfig,
+  config: SequenceConfig,
   tokenizer: Tokenizer,
   longCall: LongCall,
 ): Promise<FinetuningParts> {
@@ -65,7 +68,7 @@ export async function openSequences(
 }
 
 async function encodePart(
-  { data, length, tooLong }: FinetuneConfig,
+  { data, length, tooLong }: SequenceConfig,
   tokenizer: Tokenizer,
   part: Part,
   longCall: LongCall,
