@@ -1,5 +1,5 @@
 import { UsageError } from "../../../errors.js";
-import { LoraLinear, type LoraOptions } from "../../../nn/index.js";
+import { type Linear, LoraLinear, type LoraOptions } from "../../../nn/index.js";
 import type { Decoder } from "../decoder.js";
 import type { LlmFamily } from "../family.js";
 import { type AdaptablePlace, placesOf } from "./places.js";
@@ -44,6 +44,7 @@ export function addLora(
   } = options;
   const { rank = 8, alpha = 16, dropout = 0 } = lora;
   const places = placesOf(decoder, family);
+  requireBare("addLora", places);
   const names = places.map(({ name }) => name);
   requireKnown("rankPattern", rankPattern, names);
   requireKnown("alphaPattern", alphaPattern, names);
@@ -67,22 +68,20 @@ export function addLora(
   );
 }
 
-/** Freezes the decoder and puts an adapter into each place. */
+/** Freezes the decoder and puts an adapter into each place, of which none has one. */
 export function putAdapters(
   decoder: Decoder,
   places: readonly AdaptablePlace[],
   optionsOf: (place: AdaptablePlace) => LoraOptions,
 ): Map<string, LoraLinear> {
   decoder.setTrainable(false);
-  const added = new Map<string, LoraLinear>();
-  for (const place of places) {
-    const { name, linear } = place;
-    if (linear instanceof LoraLinear) throw new UsageError(`${name} has an adapter already`);
-    const adapted = new LoraLinear(linear, optionsOf(place)).train(decoder.training);
-    place.replace(adapted);
-    added.set(name, adapted);
-  }
-  return added;
+  return new Map(
+    places.map((place) => {
+      const adapted = new LoraLinear(place.linear as Linear, optionsOf(place));
+      place.replace(adapted.train(decoder.training));
+      return [place.name, adapted];
+    }),
+  );
 }
 
 /** @throws UsageError when a decoder has adapters */

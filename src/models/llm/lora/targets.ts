@@ -20,10 +20,8 @@ const defaults: Readonly<Record<string, readonly string[]>> = {
   gpt2: ["c_attn"],
   gpt_neo: attention,
   gpt_neox: ["query_key_value"],
-  gptj: attention,
   llama: attention,
   mistral: attention,
-  phi: ["q_proj", "v_proj", "fc1", "fc2"],
   qwen2: attention,
   qwen3: attention,
 };

@@ -133,6 +133,8 @@ test.serial("what does not fit is one clear error, and nothing changes", async (
   addLora(decoder, family);
   const again = { instanceOf: UsageError, message: /q_proj has an adapter already/ };
   t.throws(() => addLora(decoder, family), again);
+  t.throws(() => addLora(decoder, family, { targets: ["k_proj"] }), again);
+  t.is(decoder.trainable().length, 8);
   using golden = await LoraGolden.open("llama");
   await t.throwsAsync(loadAdapter(golden.adapter, decoder, { family }), again);
 });
