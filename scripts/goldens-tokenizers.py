@@ -273,6 +273,31 @@ def word_piece():
     return tokenizer, {**roles, "mask_token": "[MASK]", "clean_up_tokenization_spaces": True}
 
 
+def suffixed():
+    """As GPT-1's and CLIP's: the last character of a word is marked; unknown characters stay apart."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.decoder = decoders.BPEDecoder()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<unk>"],
+        end_of_word_suffix="</w>",
+        initial_alphabet=FREQUENT[:60],
+        limit_alphabet=60,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(TRAINING, trainer)
+    return tokenizer, {"unk_token": "<unk>"}
+
+
+def word_level():
+    words = sorted({word for line in TRAINING for word in line.split()})[:150]
+    tokenizer = Tokenizer(models.WordLevel({"<unk>": 0, **{word: i + 1 for i, word in enumerate(words)}}, "<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return tokenizer, {"unk_token": "<unk>"}
+
+
 def character_map():
     """A table as SentencePiece compiles it: the double array of a trie, and replacements."""
     entries = {"ﬁ": "fi", "①": "1", "Å": "Å", "\u3000": " ", "\t": " ", "\n": " ", "ﷺ": "صلى الله", "㎏": "kg"}
@@ -335,6 +360,8 @@ ALL = {
     "unigram": unigram,
     "unigram-bytes": lambda: unigram(byte_fallback=True),
     "word-piece": word_piece,
+    "suffixed": suffixed,
+    "word-level": word_level,
 }
 
 

@@ -1,26 +1,12 @@
-import { CheckpointError, DataError, UsageError } from "../errors.js";
+import { UsageError } from "../errors.js";
 import type { LongCall } from "../progress.js";
 import type { ChatMessage, ChatOptions } from "./chat/chat-message.js";
-import { ChatTemplates } from "./chat/chat-templates.js";
-import { Encoder } from "./encoder.js";
-import { loadLibrary, type TokenizersLibrary } from "./library.js";
-import { readModel } from "./models/model.js";
-import { optionalFlag } from "./optional.js";
-import { type Decoder, readDecoder } from "./pipeline/decoder.js";
 import { Decoding } from "./pipeline/decoding-step.js";
-import { cleanedText } from "./pipeline/decoding-steps.js";
-import { type Frame, readFrame } from "./pipeline/post-processor.js";
 import { withinTime } from "./pipeline/time-limit.js";
-import {
-  readAddedTokens,
-  readSpecialTokens,
-  type SpecialIds,
-  specialIds,
-} from "./special-tokens.js";
+import type { SpecialIds } from "./special-tokens.js";
 import { TextStream } from "./text-stream.js";
-import { TokenizerFiles } from "./tokenizer-files.js";
+import { readParts, type TokenizerParts } from "./tokenizer-parts.js";
 import { Turns } from "./turns.js";
-import type { Vocabulary } from "./vocabulary.js";
 
 export interface TokenizerOptions extends LongCall {
   /**
@@ -40,21 +26,6 @@ export interface DecodeOptions {
   skipSpecialTokens?: boolean | undefined;
 }
 
-/** Everything that is read from the files of a tokenizer. */
-interface Parts {
-  readonly files: TokenizerFiles;
-  readonly vocabulary: Vocabulary;
-  readonly specials: SpecialIds;
-  /** Their texts by name, as chat templates see them. */
-  readonly specialTexts: ReadonlyMap<string, string>;
-  readonly skipped: ReadonlySet<number>;
-  readonly encoder: Encoder;
-  readonly frame: Frame;
-  readonly decoder: Decoder;
-  readonly chatTemplates: ChatTemplates | undefined;
-  readonly timeLimitMs: number;
-}
-
 /** What is in them changes the ids. */
 const encodingFiles = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"];
 
@@ -63,10 +34,10 @@ const encodingFiles = ["tokenizer.json", "tokenizer_config.json", "special_token
  * the `tokenizers` library of Python does.
  */
 export class Tokenizer {
-  readonly #parts: Parts;
+  readonly #parts: TokenizerParts;
   #fingerprint: string | undefined;
 
-  private constructor(parts: Parts) {
+  private constructor(parts: TokenizerParts) {
     this.#parts = parts;
   }
 
@@ -82,24 +53,9 @@ export class Tokenizer {
         `Tokenizer.load: timeLimitMs must be at least 1 millisecond, got ${timeLimitMs}`,
       );
     }
-    try {
-      const files = await TokenizerFiles.read(folder, options);
-      const library = await loadLibrary();
-      const chatTemplates = await ChatTemplates.read(files);
-      const parts = await readParts(files, library, {
-        timeLimitMs: Math.ceil(timeLimitMs),
-        signal: options.signal,
-      });
-      return new Tokenizer({ ...parts, chatTemplates });
-    } catch (error) {
-      if (error instanceof RangeError) {
-        throw new CheckpointError(`${folder}: the tokenizer's steps hold each other too deeply`, {
-          cause: error,
-        });
-      }
-      if (!(error instanceof DataError)) throw error;
-      throw new CheckpointError(error.message, { cause: error });
-    }
+    return new Tokenizer(
+      await readParts(folder, { ...options, timeLimitMs: Math.ceil(timeLimitMs) }),
+    );
   }
 
   /** One more than the largest id, so the least number of rows that an embedding of its tokens has. */
@@ -218,37 +174,4 @@ export class Tokenizer {
   save(folder: string, options: Pick<LongCall, "signal"> = {}): Promise<void> {
     return this.#parts.files.save(folder, options.signal);
   }
-}
-
-async function readParts(
-  files: TokenizerFiles,
-  library: TokenizersLibrary,
-  { timeLimitMs, signal }: { timeLimitMs: number; signal: AbortSignal | undefined },
-): Promise<Omit<Parts, "chatTemplates">> {
-  const file = files.json("tokenizer.json");
-  const config = files.json("tokenizer_config.json");
-  const model = await readModel(file.get("model"), library, new Turns(signal));
-  const { vocabulary } = model;
-  const specialTokens = readSpecialTokens(config, files.json("special_tokens_map.json"));
-  const added = readAddedTokens(file, config, specialTokens, vocabulary);
-  const specials = specialIds(specialTokens, config, vocabulary, model.unknown);
-  const decoder = readDecoder(file.get("decoder"), library);
-  // As transformers does: what was made for words would eat spaces of the text that BPE keeps.
-  const cleansUp =
-    model.type !== "BPE" && (optionalFlag(config.get("clean_up_tokenization_spaces")) ?? false);
-  return {
-    files,
-    vocabulary,
-    specials,
-    specialTexts: specialTokens,
-    skipped: new Set(added.filter(({ special }) => special).map(({ id }) => id)),
-    encoder: new Encoder(file, model, added, library, timeLimitMs),
-    frame: readFrame(file.get("post_processor"), vocabulary.size),
-    decoder: cleansUp ? cleaned(decoder) : decoder,
-    timeLimitMs,
-  };
-}
-
-function cleaned(decoder: Decoder): Decoder {
-  return { ...decoder, begin: () => [...decoder.begin(), cleanedText()] };
 }

@@ -16,6 +16,8 @@ export const names = [
   "unigram",
   "unigram-bytes",
   "word-piece",
+  "suffixed",
+  "word-level",
 ] as const;
 
 export interface Expected {
