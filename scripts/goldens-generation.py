@@ -32,13 +32,19 @@ CASES += [dict(num_beams=4, num_return_sequences=3, length_penalty=0.5),
           dict(num_beams=1, stop_strings=["e", "th"])]
 
 
+CHAT = [dict(role="system", content="be a cat"), dict(role="user", content="once upon a time")]
+TEMPLATE = ("{% for message in messages %}{{ '<begin>' + message['role'][0] + ' ' + message['content'] + '<stop>' }}{% endfor %}"
+            "{% if add_generation_prompt %}{{ '<begin>a ' }}{% endif %}")
+
+
 def make_tokenizer():
     vocabulary = {token: i for i, token in enumerate([*SPECIAL, "Ġ", *LETTERS, "th", "at", "the"])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[("t", "h"), ("a", "t"), ("th", "e")]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<begin>", eos_token="<end>",
-                                                pad_token="<pad>", additional_special_tokens=["<stop>"])
+                                                pad_token="<pad>", additional_special_tokens=["<stop>"],
+                                                chat_template=TEMPLATE)
 
 
 def make_model(vocabulary):
@@ -54,7 +60,10 @@ def make_model(vocabulary):
 
 
 def answers(model, tokenizer, prompt, case):
-    ids = tokenizer(prompt, return_tensors="pt").input_ids
+    if isinstance(prompt, str):
+        ids = tokenizer(prompt, return_tensors="pt").input_ids
+    else:
+        ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_tensors="pt", return_dict=True).input_ids
     options = dict(eos_token_id=[2, 3]) | case
     extra = dict(tokenizer=tokenizer) if "stop_strings" in case else {}
     config = transformers.GenerationConfig(max_new_tokens=NEW, do_sample=False, pad_token_id=0, output_scores=True,
@@ -88,7 +97,7 @@ def main():
     lengths = sorted(len(each["ids"]) for case in found for answer in case["answers"] for each in answer)
     print(f"{len(found)} cases, answers of {lengths[0]} to {lengths[-1]} tokens, median {lengths[len(lengths) // 2]}")
     golden = dict(transformers=transformers.__version__, torch=torch.__version__, seed=SEED, maxNewTokens=NEW,
-                  prompts=PROMPTS, cases=found)
+                  prompts=PROMPTS, cases=found, chat=dict(messages=CHAT, answers=answers(model, tokenizer, CHAT, CASES[0])))
     (OUT / "answers.json").write_text(json.dumps(golden) + "\n")
 
 

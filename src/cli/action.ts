@@ -12,6 +12,7 @@ import { describeFailure } from "./failure.js";
 import type { Host, Output } from "./host.js";
 import { watchInterrupts } from "./interrupt.js";
 import { createReporter, type ProgressMode, type Reporter } from "./progress/reporter.js";
+import { harmless } from "./text.js";
 
 /** Options that every command has. */
 export interface CommonOptions {
@@ -90,7 +91,7 @@ export class Cli {
         note: reporter.note,
         write: (text) => {
           reporter.close(true);
-          return print(host.stdout, text);
+          return print(host.stdout, host.stdout.isTTY ? harmless(text) : text);
         },
         json,
         colours: coloursFor(host.stdout, host.env, !color),

@@ -11,6 +11,10 @@ const digits = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 export const visible = (text: string): string =>
   text.replace(controls, (run) => (/^[\t\r\n]+$/.test(run) ? " " : "\ufffd"));
 
+/** Text of several lines that can do nothing to a terminal but fill it. */
+export const harmless = (text: string): string =>
+  text.replaceAll("\r", "").replace(/[^\P{Cc}\t\n]+/gu, "\ufffd");
+
 /** Columns of a terminal that a text takes; colours take none. */
 export function width(text: string): number {
   let columns = 0;

@@ -1,8 +1,13 @@
 import { execFile } from "node:child_process";
 import { once } from "node:events";
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import test from "ava";
+import type { Cli } from "../../src/cli/action.js";
 import { main } from "../../src/cli/program.js";
 import { generate, LanguageModel } from "../../src/generate/index.js";
 import { testModel } from "../tokenizers/real-model.js";
@@ -18,7 +23,7 @@ test.serial("the answer goes to stdout, what else there is to say to stderr", as
   const { exitCode, stdout, stderr } = await runMain([...args, "a"]);
   t.is(exitCode, 0, stderr);
   t.is(stdout, `${answer!.text}\n`);
-  t.regex(stderr, /^reading .*\n\d+ tokens after 1 in [\d.]+ s, [\d.e+]+ tokens\/s\n$/);
+  t.regex(stderr, /^(reading .*\n)+\d+ tokens after 1 in [\d.]+ s, [\d.e+]+ tokens\/s\n$/);
   t.is((await runMain([...args, "a", "-q"])).stderr, "");
 });
 
@@ -54,6 +59,21 @@ test.serial("a stream on a terminal has no progress in it", async (t) => {
   t.regex(stderr, /\r\x1b\[K\d+ tokens after 1 in .*\n$/);
 });
 
+test.serial("what a model says cannot command a terminal", async (t) => {
+  const said = "one\r\n\ttwo \x1b[2J\x9b2J é\n";
+  const addCommands = (program: CommandUnknownOpts, cli: Cli): void => {
+    program.command("say").action(
+      cli.action(async ({ write }) => {
+        t.true(await write(said));
+        return { document: {} };
+      }),
+    );
+  };
+  t.is((await runMain(["say"], { addCommands })).stdout, said);
+  const shown = await runMain(["say"], { addCommands, columns: 80 });
+  t.is(shown.stdout, "one\n\ttwo \ufffd[2J\ufffd2J é\n");
+});
+
 test("a prompt comes from standard input, without the end of its last line", async (t) => {
   const child = execFile(process.execPath, ["--import=tsx", mainFile, ...args, "-", "--json"]);
   child.stdin!.end("some other hat\n");
@@ -72,7 +92,6 @@ for (const [flags, exitCode, message] of [
   [["--temperature", "hot"], 2, /Expected a number/],
   [["--max-new-tokens", "1.5"], 2, /Expected a whole number/],
   [["--beams", "2", "--temperature", "1"], 2, /give beams, 2, or a temperature, 1, not both/],
-  [["--chat"], 2, /has no chat template/],
   [["--system", "x"], 2, /--system needs --chat/],
   [["--dtype", "int8"], 2, /Allowed choices are float32, bfloat16/],
 ] as const)
@@ -82,6 +101,26 @@ for (const [flags, exitCode, message] of [
     t.is(run.stdout, "");
     t.regex(run.stderr, message);
   });
+
+test.serial("a message is put in the model's chat template, if it has one", async (t) => {
+  using model = await LanguageModel.load(llm);
+  const messages = [
+    { role: "system", content: "be a cat" },
+    { role: "user", content: "once upon a time" },
+  ];
+  const [expected] = await generate(model, messages);
+  const chat = ["--chat", "--system", "be a cat", "--json"];
+  const { stdout } = await runMain([...args, "once upon a time", ...chat]);
+  t.deepEqual(JSON.parse(stdout).ids, [...expected!.ids]);
+
+  const folder = await mkdtemp(join(tmpdir(), "user-llm-generate-"));
+  t.teardown(() => rm(folder, { recursive: true }));
+  await cp(llm, folder, { recursive: true });
+  await rm(join(folder, "chat_template.jinja"));
+  const run = await runMain(["generate", "--llm", folder, "--prompt", "the hat", "--chat"]);
+  t.is(run.exitCode, 2);
+  t.regex(run.stderr, /has no chat template/);
+});
 
 test.serial("a folder without a model, and an id that is not in the cache", async (t) => {
   const folder = fileURLToPath(new URL(".", import.meta.url));

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import test from "ava";
 import { type GenerateOptions, generate, LanguageModel } from "../../src/generate/index.js";
 import { memory } from "../../src/tensor/index.js";
+import type { ChatMessage } from "../../src/tokenizers/index.js";
 
 const folder = fileURLToPath(new URL("../golden/generation", import.meta.url));
 
@@ -11,6 +12,7 @@ interface Golden {
   readonly maxNewTokens: number;
   readonly prompts: readonly string[];
   readonly cases: readonly Case[];
+  readonly chat: { readonly messages: readonly ChatMessage[]; readonly answers: readonly Answer[] };
 }
 
 interface Case {
@@ -76,4 +78,17 @@ test.serial("a folder says what ends answers, and how its makers would draw", (t
     beginToken: 1,
     recommended: { temperature: 0.6, topK: 20, topP: 0.9 },
   });
+});
+
+test.serial("conversations are answered in the model's template", async (t) => {
+  const { messages, answers } = golden.chat;
+  const options = { maxNewTokens: golden.maxNewTokens };
+  const [answer] = await generate(model, messages, options);
+  t.deepEqual([...answer!.ids], answers[0]!.ids);
+  t.is(answer!.text, answers[0]!.text);
+  t.deepEqual(await generate(model, [messages, "a", messages], options), [
+    answer!,
+    (await generate(model, "a", options))[0]!,
+    answer!,
+  ]);
 });
