@@ -3,6 +3,7 @@ import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
+import fc from "fast-check";
 import { valueAndGrad } from "../../../../src/autograd/index.js";
 import { CheckpointError, UsageError } from "../../../../src/errors.js";
 import {
@@ -229,6 +230,38 @@ test.serial(
     t.false(other.layers.some(({ attention }) => attention.key instanceof LoraLinear));
   },
 );
+
+test.serial("any layers, ranks and alphas come back from a folder as they were", async (t) => {
+  const folder = await folderOf(t);
+  const names = layer([...attention, ...mlp]);
+  const numbers = (number: fc.Arbitrary<number>) =>
+    fc.dictionary(fc.constantFrom(...names), number);
+  const options = fc.record({
+    targets: fc.subarray(names, { minLength: 1 }),
+    rank: fc.integer({ min: 1, max: 5 }),
+    alpha: fc.double({ min: 0.01, max: 64, noNaN: true }),
+    rankStabilized: fc.boolean(),
+    dropout: fc.constantFrom(0, 0.25),
+    rankPattern: numbers(fc.integer({ min: 1, max: 20 })),
+    alphaPattern: numbers(fc.integer({ min: 1, max: 20 })),
+  });
+  await fc.assert(
+    fc.asyncProperty(options, async (given) => {
+      using decoder = makeDecoder();
+      const added = addLora(decoder, family, given);
+      await saveAdapter(folder, decoder, { family });
+      using other = makeDecoder();
+      const { layers } = await loadAdapter(folder, other, { family });
+      t.deepEqual([...layers.keys()], [...added.keys()]);
+      for (const [name, loaded] of layers) {
+        const of = ({ rank, alpha, scale, dropout }: LoraLinear) => [rank, alpha, scale, dropout.p];
+        t.deepEqual(of(loaded), of(added.get(name)!));
+        t.deepEqual(await loaded.a.value.data(), await added.get(name)!.a.value.data());
+      }
+    }),
+    { numRuns: 25 },
+  );
+});
 
 test.serial("some layers only: PEFT is told their whole names", async (t) => {
   const folder = await folderOf(t);
