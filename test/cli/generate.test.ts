@@ -63,7 +63,7 @@ test.serial("what a model says cannot command a terminal", async (t) => {
   const said = "one\r\n\ttwo \x1b[2J\x9b2J é\n";
   const addCommands = (program: CommandUnknownOpts, cli: Cli): void => {
     program.command("say").action(
-      cli.action(async ({ write }) => {
+      cli.action(async ({ write }, _options) => {
         t.true(await write(said));
         return { document: {} };
       }),
