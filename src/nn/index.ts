@@ -30,6 +30,12 @@ export {
   type KeyValueStore,
   RowCache,
   type RowCacheOptions,
-  type SequenceKeys,
+  type RowGroup,
 } from "./row-cache.js";
+export {
+  type SequenceKeys,
+  type SharedKeys,
+  type StoredAttentionOptions,
+  storedAttention,
+} from "./stored-attention.js";
 export { TransformerBlock, type TransformerBlockOptions } from "./transformer-block.js";

@@ -1,20 +1,18 @@
 import { UsageError } from "../errors.js";
-import { cacheAppend, embedding, type NewKeys, noGrad, pad, reshape, zeros } from "../ops/index.js";
+import {
+  cacheAppend,
+  embedding,
+  type NewKeys,
+  noGrad,
+  pad,
+  reshape,
+  slice,
+  zeros,
+} from "../ops/index.js";
 import { keep, tidy } from "../tensor/memory.js";
 import { type Tensor, tensor } from "../tensor/tensor.js";
 import type { CacheOptions, LayerAppendOptions } from "./cache.js";
-
-/** What a layer's attention reads: the keys and values of the sequences under way, new tokens included. */
-export interface SequenceKeys {
-  /** `[batch, capacity, kvHeads, headWidth]`, or with `rows` `[storedRows, kvHeads, headWidth]`. */
-  readonly keys: Tensor;
-  /** As `keys`. */
-  readonly values: Tensor;
-  /** How many tokens each sequence has: int32 `[batch]`. */
-  readonly lengths: Tensor;
-  /** Key j of sequence b is row `rows[b, j]`; keys are not rotated then. int32 `[batch, keys]`. */
-  readonly rows?: Tensor | undefined;
-}
+import { rotateAt, type SequenceKeys, type SharedKeys } from "./stored-attention.js";
 
 /** Where a decoder puts the keys and values of new tokens, and finds those of earlier ones. */
 export interface KeyValueStore {
@@ -86,10 +84,16 @@ export class RowCache implements KeyValueStore, Disposable {
    *
    * @param paths  rows of each sequence's earlier tokens, in their order
    * @param counts new tokens of each, from 1
+   * @param groups neighbours that begin with the same rows, all sequences in their order: attention reads those rows once
+   * for a group. Default: none
    * @returns      the row of the first new token; the others follow, sequence by sequence
    * @throws UsageError when counts do not fit, a row is not there, or there would be more than `maxRows`
    */
-  continue(paths: readonly Int32Array[], counts: readonly number[]): number {
+  continue(
+    paths: readonly Int32Array[],
+    counts: readonly number[],
+    groups?: readonly RowGroup[],
+  ): number {
     if (
       counts.length !== paths.length ||
       counts.some((count) => !(Number.isInteger(count) && count > 0))
@@ -101,6 +105,7 @@ export class RowCache implements KeyValueStore, Disposable {
       for (const row of path)
         if (!(row >= 0 && row < this.#rows))
           throw new UsageError(`RowCache.continue: ${row} is not one of ${this.#rows} rows`);
+    if (groups) requireGroups(groups, paths);
     const first = this.#rows;
     const after = counts.reduce((a, b) => a + b, first);
     if (after > this.maxRows)
@@ -108,7 +113,7 @@ export class RowCache implements KeyValueStore, Disposable {
         `RowCache.continue: there would be ${after} rows, more than maxRows ${this.maxRows}`,
       );
     this.#batch?.dispose();
-    this.#batch = new Batch(paths, counts, first);
+    this.#batch = new Batch(paths, counts, first, groups);
     this.#rows = after;
     return first;
   }
@@ -117,7 +122,11 @@ export class RowCache implements KeyValueStore, Disposable {
     return this.#requireBatch().paths.map((path) => path.length);
   }
 
-  append(layer: number, tokens: NewKeys, { counts }: LayerAppendOptions = {}): SequenceKeys {
+  append(
+    layer: number,
+    tokens: NewKeys,
+    { counts, rotary }: LayerAppendOptions = {},
+  ): SequenceKeys {
     if (!(Number.isInteger(layer) && layer >= 0 && layer < this.layers))
       throw new UsageError(`RowCache: ${layer} is not one of ${this.layers} layers`);
     const batch = this.#requireBatch();
@@ -131,7 +140,10 @@ export class RowCache implements KeyValueStore, Disposable {
     const { keys, values } = this.#reserve(layer);
     tidy(() => {
       const lengths = int32([batch.first]);
-      cacheAppend({ keys, values, lengths }, tokens, { offsets: int32([0, batch.tokens]) });
+      const { key, value } = this.#separate(tokens);
+      const turned = rotary ? rotateAt(key, batch.positions, rotary) : key;
+      const offsets = int32([0, batch.tokens]);
+      cacheAppend({ keys, values, lengths }, { key: turned, value }, { offsets });
     });
     const shape = [keys.shape[1]!, this.kvHeads, this.headWidth];
     return {
@@ -139,6 +151,18 @@ export class RowCache implements KeyValueStore, Disposable {
       values: reshape(values, shape),
       lengths: batch.lengths,
       rows: batch.rows,
+      shared: batch.shared,
+    };
+  }
+
+  /** The key and value heads, where one projection has put them behind those of the queries. */
+  #separate(tokens: NewKeys): { key: Tensor; value: Tensor } {
+    if (!("packed" in tokens)) return tokens;
+    const heads = tokens.packed.shape[1]!;
+    const at = heads - 2 * this.kvHeads;
+    return {
+      key: slice(tokens.packed, 1, at, at + this.kvHeads),
+      value: slice(tokens.packed, 1, at + this.kvHeads, heads),
     };
   }
 
@@ -226,34 +250,102 @@ export class RowCache implements KeyValueStore, Disposable {
   }
 }
 
+/** Neighbouring sequences that begin alike. */
+export interface RowGroup {
+  /** How many they are, from 1. */
+  readonly sequences: number;
+  /** How many rows they have in common at least. */
+  readonly rows: number;
+}
+
+function requireGroups(groups: readonly RowGroup[], paths: readonly Int32Array[]): void {
+  let first = 0;
+  for (const { sequences, rows } of groups) {
+    const own = paths.slice(first, first + sequences);
+    const alike = own.every((path) => {
+      if (path.length < rows) return false;
+      for (let i = 0; i < rows; i++) if (path[i] !== own[0]![i]) return false;
+      return true;
+    });
+    if (!alike)
+      throw new UsageError(
+        `RowCache.continue: sequences ${first} to ${first + sequences - 1} must begin with the same ${rows} rows`,
+      );
+    first += sequences;
+  }
+  if (first !== paths.length)
+    throw new UsageError(
+      `RowCache.continue: groups must be of all ${paths.length} sequences, got ${first}`,
+    );
+}
+
 /** The sequences that get tokens in one pass through the layers. */
 class Batch {
   readonly tokens: number;
   readonly lengths: Tensor;
   readonly rows: Tensor;
+  /** Where each new token stands in its sequence. */
+  readonly positions: Tensor;
+  readonly shared: SharedKeys | undefined;
 
   constructor(
     readonly paths: readonly Int32Array[],
     readonly counts: readonly number[],
     readonly first: number,
+    groups: readonly RowGroup[] | undefined,
   ) {
-    const lengths = paths.map((path, i) => path.length + counts[i]!);
-    const longest = Math.max(0, ...lengths);
-    const rows = new Int32Array(paths.length * longest);
-    let next = first;
-    for (const [i, path] of paths.entries()) {
-      rows.set(path, i * longest);
-      for (let k = path.length; k < lengths[i]!; k++) rows[i * longest + k] = next++;
+    const positions: number[] = [];
+    const whole = paths.map((path, i) => {
+      const rows = new Int32Array(path.length + counts[i]!);
+      rows.set(path);
+      for (let k = path.length; k < rows.length; k++) rows[k] = first + positions.push(k) - 1;
+      return rows;
+    });
+    this.tokens = positions.length;
+    this.positions = keep(int32(positions));
+    [this.rows, this.lengths] = table(whole);
+    this.shared = groups?.some(({ sequences, rows }) => sequences > 1 && rows > 0)
+      ? this.#share(whole, groups)
+      : undefined;
+  }
+
+  #share(whole: readonly Int32Array[], groups: readonly RowGroup[]): SharedKeys {
+    const offsets = [0];
+    const beginnings: Int32Array[] = [];
+    const tails: Int32Array[] = [];
+    for (const group of groups) {
+      // A sequence alone is all tail.
+      const shared = group.sequences > 1 ? group.rows : 0;
+      const own = whole.slice(tails.length, tails.length + group.sequences);
+      const counts = this.counts.slice(tails.length, tails.length + group.sequences);
+      beginnings.push((own[0] ?? new Int32Array()).subarray(0, shared));
+      offsets.push(counts.reduce((a, b) => a + b, offsets.at(-1)!));
+      tails.push(...own.map((rows) => rows.subarray(shared)));
     }
-    this.tokens = next - first;
-    this.lengths = keep(int32(lengths));
-    this.rows = keep(tensor(rows, { shape: [paths.length, longest] }));
+    const [rows, lengths] = table(beginnings);
+    const [tailRows, tailLengths] = table(tails);
+    const longest = Math.max(...whole.map(({ length }) => length));
+    const { positions } = this;
+    return {
+      ...{ offsets: keep(int32(offsets)), rows, lengths, tailRows, tailLengths },
+      ...{ positions, longest },
+    };
   }
 
   dispose(): void {
-    this.lengths.dispose();
-    this.rows.dispose();
+    for (const tensor of [this.lengths, this.rows, this.positions]) tensor.dispose();
+    const { offsets, rows, lengths, tailRows, tailLengths } = this.shared ?? {};
+    for (const tensor of [offsets, rows, lengths, tailRows, tailLengths]) tensor?.dispose();
   }
+}
+
+/** Lists side by side, `[lists, longest]`, and their lengths. */
+function table(lists: readonly Int32Array[]): [Tensor, Tensor] {
+  const longest = Math.max(0, ...lists.map(({ length }) => length));
+  const all = new Int32Array(lists.length * longest);
+  for (const [i, list] of lists.entries()) all.set(list, i * longest);
+  const lengths = int32(lists.map(({ length }) => length));
+  return [keep(tensor(all, { shape: [lists.length, longest] })), keep(lengths)];
 }
 
 const int32 = (values: readonly number[]): Tensor => tensor(Int32Array.from(values));

@@ -129,8 +129,19 @@ export function attention(
   query: Tensor,
   key: Tensor,
   value: Tensor,
-  { heads, queryOffsets, keyOffsets, keyLengths, rows, ...rules }: AttentionOptions = {},
+  options: AttentionOptions = {},
 ): Tensor {
+  const [result] = attendTo(query, key, value, options, isRecorded(query, key, value));
+  return result;
+}
+
+function attendTo(
+  query: Tensor,
+  key: Tensor,
+  value: Tensor,
+  { heads, queryOffsets, keyOffsets, keyLengths, rows, ...rules }: AttentionOptions,
+  logSumExp: boolean,
+) {
   requireLive("attention", "query", query);
   requireLive("attention", "key", key);
   requireLive("attention", "value", value);
@@ -147,7 +158,29 @@ export function attention(
     },
     { heads: heads ?? all, kvHeads: key.shape.at(-2) ?? 0, packed: (heads ?? all) !== all },
     rules,
+    logSumExp,
   );
+}
+
+/**
+ * As {@link attention}, with the logarithm of what each softmax divided by: what is needed to join attention over parts
+ * of the keys. No gradient.
+ *
+ *     logSumExp[token, head] = log Σ exp(score)        -∞ for a query that sees no key
+ *
+ * @returns result as `query`, and logSumExp as `query` without its last dimension
+ * @throws UsageError inside `valueAndGrad`
+ */
+export function attentionPart(
+  query: Tensor,
+  key: Tensor,
+  value: Tensor,
+  options: AttentionOptions = {},
+): { result: Tensor; logSumExp: Tensor } {
+  if (isRecorded(query, key, value))
+    throw new UsageError("attentionPart: has no gradient; use attention");
+  const [result, logSumExp] = attendTo(query, key, value, options, true);
+  return { result, logSumExp: logSumExp! };
 }
 
 export interface SelfAttentionOptions extends AttentionRules {
@@ -184,11 +217,13 @@ export function selfAttention(
     throw new UsageError(
       `selfAttention: packed [${packed.shape}] must have heads of queries and as many of keys as of values; ${all} are not ${heads === undefined ? "three times as many of each" : `${heads} and two times more`}`,
     );
-  return attend(
+  const [result] = attend(
     { query: packed, query_offsets: offsets, key_lengths: lengths },
     { heads: queryHeads, kvHeads, packed: true },
     rules,
+    isRecorded(packed),
   );
+  return result;
 }
 
 function attend(
@@ -203,16 +238,17 @@ function attend(
     dropout = 0,
     generator = defaultGenerator,
   }: AttentionRules,
-): Tensor {
+  logSumExp: boolean,
+) {
   if (rotary && !(rotaryStyles.indexOf(rotary.style) > 0))
     throw new UsageError(
       `attention: rotary.style must be "interleaved" or "half", got "${rotary.style}"`,
     );
   if (!(dropout >= 0 && dropout < 1))
     throw new UsageError(`attention: dropout must be in [0, 1), got ${dropout}`);
-  const { query, key, value } = given;
+  const { query } = given;
   const random = dropout > 0 ? generator.next() : undefined;
-  const [result] = forward(
+  return forward(
     { ...given, rotary: rotary?.table, state: random?.state },
     {
       heads,
@@ -227,7 +263,6 @@ function attend(
       dropout,
       call: random?.call ?? 0,
     },
-    { log_sum_exp: isRecorded(query, key, value) },
+    { log_sum_exp: logSumExp },
   );
-  return result;
 }

@@ -6,6 +6,7 @@ export {
   type AttentionOptions,
   type AttentionRules,
   attention,
+  attentionPart,
   type Rotary,
   type SelfAttentionOptions,
   selfAttention,

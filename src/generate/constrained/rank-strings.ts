@@ -22,7 +22,7 @@ export interface RankStringsOptions extends SearchOptions {
   readonly k?: number | undefined;
   /** `exact` finds the best strings for certain; `beam` looks at the best beginnings of each length. Default: `exact`. */
   readonly mode?: "exact" | "beam" | undefined;
-  /** Of `beam`: beginnings of each length that go on. Default: `4 · k`. */
+  /** Of `beam`: beginnings of each length that go on. Default: `16 · k`. */
   readonly beams?: number | undefined;
 }
 
@@ -55,7 +55,7 @@ export async function rankStrings(
   trie: TokenTrie,
   options: RankStringsOptions = {},
 ): Promise<StringRanking[]> {
-  const { k = 10, mode = "exact", beams = 4 * k, ...shared } = options;
+  const { k = 10, mode = "exact", beams = 16 * k, ...shared } = options;
   requireCount("rankStrings", { k, beams });
   if (mode !== "exact" && mode !== "beam")
     throw new UsageError(`rankStrings: mode must be "exact" or "beam", got "${mode as string}"`);

@@ -11,9 +11,9 @@ import type { TokenTrie } from "./token-trie.js";
 
 /** How searches share the decoder. None of this changes what they find. */
 export interface SearchSizes extends LongCall {
-  /** Prompts that are searched at a time. Default: 32. */
+  /** Prompts that are searched at a time: few, as nodes of one prompt read its keys together. Default: 8. */
   readonly promptsAtOnce?: number | undefined;
-  /** Nodes of the trie that a pass computes at most. Default: 64. */
+  /** Nodes of the trie that a pass computes at most. Default: 128. */
   readonly nodesAtOnce?: number | undefined;
   /**
    * Bytes of keys and values at most. A search for which there is no room left begins again later; one that alone has no
@@ -78,7 +78,7 @@ class Run implements Disposable {
     readonly trie: TokenTrie,
     readonly plan: SearchPlan,
   ) {
-    const { promptsAtOnce = 32, nodesAtOnce = 64, maxBytes = 2 ** 30 } = plan;
+    const { promptsAtOnce = 8, nodesAtOnce = 128, maxBytes = 2 ** 30 } = plan;
     for (const [name, value] of Object.entries({ promptsAtOnce, nodesAtOnce, maxBytes }))
       if (!(Number.isSafeInteger(value) && value >= 1))
         throw new UsageError(`${name} must be a whole number from 1, got ${value}`);

@@ -1,7 +1,7 @@
 /** One pass of the decoder for a step of several searches: prompts, and nodes of the trie. */
 
 import type { Decoder } from "../../models/index.js";
-import type { RowCache } from "../../nn/index.js";
+import type { RowCache, RowGroup } from "../../nn/index.js";
 import { concat, crossEntropy, embedding, gather, noGrad, reshape } from "../../ops/index.js";
 import { type Tensor, tensor, tidy } from "../../tensor/index.js";
 import type { BeforeLayer, SequenceStart } from "../decode-loop.js";
@@ -57,7 +57,7 @@ export async function computePass(
   }
   const sequences = parts.map(({ expansion }) => expansion.search.prompt);
   const paths = parts.map(({ before }) => before);
-  const firstRow = cache.continue(paths, counts);
+  const firstRow = cache.continue(paths, counts, groupsOf(parts));
   using values = tidy(() =>
     noGrad(() => {
       const hidden = decoder.hidden(embeddingsOf(decoder, trie, parts), {
@@ -70,6 +70,19 @@ export async function computePass(
   );
   const read = wanted.reader(await values.data());
   return { firstRow, read: (part, node, child) => read(firstNode[part]! + node, child) };
+}
+
+/** Nodes of one search have its prompt in common. */
+function groupsOf(parts: readonly PassPart[]): RowGroup[] {
+  const groups: { sequences: number; rows: number }[] = [];
+  for (const [i, { expansion, prompt }] of parts.entries()) {
+    const { search } = expansion;
+    const before = parts[i - 1];
+    if (!prompt && before && !before.prompt && before.expansion.search === search)
+      groups.at(-1)!.sequences++;
+    else groups.push({ sequences: 1, rows: prompt ? 0 : search.promptLength });
+  }
+  return groups;
 }
 
 /** `[tokens, width]` of all parts. Tokens in a row are looked up together. */

@@ -63,6 +63,11 @@ export class StringSearch {
     return score >= this.goal.bound && score > Number.NEGATIVE_INFINITY;
   }
 
+  /** Tokens of the prompt. */
+  get promptLength(): number {
+    return this.#promptRows.length;
+  }
+
   /** Ends with what has been found so far. */
   giveUp(): void {
     this.#gaveUp = true;

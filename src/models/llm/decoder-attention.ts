@@ -8,6 +8,7 @@ import {
   Module,
   RMSNorm,
   type RotaryEmbedding,
+  storedAttention,
 } from "../../nn/index.js";
 import { attention, type Rotary, reshape, selfAttention } from "../../ops/index.js";
 import { isRecorded } from "../../ops/tape.js";
@@ -123,15 +124,8 @@ export class DecoderAttention extends Module {
       throw new UsageError(
         "Decoder: a cache has no gradient; use it inside noGrad, or outside valueAndGrad",
       );
-    const { keys, values, lengths, rows } = cache.append(layer, added, { counts, rotary });
-    return attention(query, keys, values, {
-      ...rules,
-      heads,
-      keyLengths: lengths,
-      queryOffsets: offsets,
-      rows,
-      rotary: rotary && { ...rotary, rotatesKeys: rows !== undefined },
-    });
+    const stored = cache.append(layer, added, { counts, rotary });
+    return storedAttention(query, stored, { ...rules, heads, queryOffsets: offsets, rotary });
   }
 
   get #dropped() {
