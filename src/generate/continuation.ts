@@ -23,8 +23,10 @@ export class Continuation {
   readonly #answer: AnswerText;
   #text = "";
   #reason: FinishReason | undefined;
-  /** How much of text and tokens chunks have taken. */
-  #taken = { text: 0, tokens: 0 };
+  /** What no chunk has taken yet. */
+  #fresh = "";
+  /** How many tokens chunks have taken. */
+  #taken = 0;
 
   /** @param limit tokens at most */
   constructor(
@@ -51,20 +53,20 @@ export class Continuation {
     if (logProbability !== undefined) this.#logProbabilities.push(logProbability);
     if (top !== undefined) this.#tops.push(top);
     if (this.settings.endTokens.has(id)) return this.#finish("stop");
-    this.#text += this.#answer.push(id);
+    this.#show(this.#answer.push(id));
     if (this.#answer.stopped || this.#ids.length === this.limit) this.#finish("length");
   }
 
   /** What has come since the last call; undefined when there is nothing to show. */
   takeChunk(): GenerationChunk | undefined {
-    const { text, tokens } = this.#taken;
-    const fresh = this.#text.slice(text);
-    const isRest = this.finished && tokens < this.#ids.length;
-    if (fresh === "" && !isRest) return undefined;
-    this.#taken = { text: this.#text.length, tokens: this.#ids.length };
-    const ids = this.#ids.slice(tokens);
-    if (!this.settings.logProbabilities) return { text: fresh, ids };
-    return { text: fresh, ids, logProbabilities: this.#logProbabilities.slice(tokens) };
+    const text = this.#fresh;
+    const isRest = this.finished && this.#taken < this.#ids.length;
+    if (text === "" && !isRest) return undefined;
+    const ids = this.#ids.slice(this.#taken);
+    const logProbabilities = this.#logProbabilities.slice(this.#taken);
+    this.#fresh = "";
+    this.#taken = this.#ids.length;
+    return { text, ids, ...(this.settings.logProbabilities && { logProbabilities }) };
   }
 
   result(): Generation {
@@ -79,8 +81,13 @@ export class Continuation {
     };
   }
 
+  #show(text: string): void {
+    this.#text += text;
+    this.#fresh += text;
+  }
+
   #finish(reason: FinishReason): void {
-    this.#text += this.#answer.end();
+    this.#show(this.#answer.end());
     this.#reason = this.#answer.stopped ? "stop-string" : reason;
   }
 }

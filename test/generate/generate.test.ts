@@ -224,6 +224,27 @@ test.serial("an aborted signal ends it, and nothing stays", async (t) => {
   }
 });
 
+test.serial("beam search ends at an aborted signal, too", async (t) => {
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const onProgress = ({ done }: { done: number }): void => {
+    if (done === 3) controller.abort(reason);
+  };
+  const options = { beams: 3, repetitionPenalty: 1.2, signal: controller.signal, onProgress };
+  t.is(await t.throwsAsync(generate(model, prompts, options)), reason);
+  t.is(memory().tensors, before);
+});
+
+test.serial("timers get their turn between steps", async (t) => {
+  let turns = 0;
+  const timer = setInterval(() => {
+    turns += 1;
+  }, 0);
+  await generate(model, prompts, { maxNewTokens: 60, endTokens: [] });
+  clearInterval(timer);
+  t.true(turns > 5, `${turns}`);
+});
+
 test.serial("breaking out of a stream leaves nothing behind", async (t) => {
   for await (const { text } of generateStream(model, "the cat", { temperature: 1, seed: 1 })) {
     t.not(text, "");
