@@ -142,14 +142,13 @@ function searchMaker(
     throw new UsageError(
       `excluded must be one list for each of ${prompts.length} prompts, got ${excluded.length}`,
     );
-  const exclusions = prompts.map((_, prompt) => new Exclusions(trie, excluded?.[prompt]));
   if (maxNodes !== Number.POSITIVE_INFINITY) requireCount("SearchOptions", { maxNodes });
   return (
     prompt: number,
     beams: number | undefined,
     goalOf: (exclusions: Exclusions) => Goal,
   ): StringSearch => {
-    const own = exclusions[prompt]!;
+    const own = new Exclusions(trie, excluded?.[prompt]);
     const frontier = beams === undefined ? new BestFirst() : new Beams(beams);
     return new StringSearch(prompt, trie, goalOf(own), frontier, own, maxNodes);
   };

@@ -117,7 +117,8 @@ class Run implements Disposable {
     const { prompts, decoder } = this;
     if (prompts.length < 2 || this.plan.beforeLayer) return;
     const first = prompts[0]!.ids;
-    let length = Math.min(...prompts.map(({ ids, prefix }) => (prefix ? 0 : ids.length - 1)));
+    let length = first.length - 1;
+    for (const { ids, prefix } of prompts) length = prefix ? 0 : Math.min(length, ids.length - 1);
     for (const { ids } of prompts)
       for (let i = 0; i < length; i++) if (ids[i] !== first[i]) length = i;
     if (length === 0) return;

@@ -67,6 +67,7 @@ export async function scoresByDefinition(
   decoder: Decoder,
   prompt: Int32Array,
   strings: readonly Int32Array[],
+  endToken = end,
 ): Promise<number[]> {
   const counts = strings.map(({ length }) => prompt.length + length);
   const ids = Int32Array.from(strings.flatMap((string) => [...prompt, ...string]));
@@ -77,9 +78,9 @@ export async function scoresByDefinition(
   return strings.map((string) => {
     let score = 0;
     row += prompt.length - 1;
-    for (const token of [...string, end]) {
-      const row_ = rows[row++]!;
-      score += row_[token]! - Math.log(row_.reduce((sum, logit) => sum + Math.exp(logit), 0));
+    for (const token of [...string, endToken]) {
+      const scores = rows[row++]!;
+      score += scores[token]! - Math.log(scores.reduce((sum, x) => sum + Math.exp(x), 0));
     }
     return score;
   });

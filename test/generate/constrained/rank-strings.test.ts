@@ -3,6 +3,8 @@ import test, { type ExecutionContext } from "ava";
 import { UsageError } from "../../../src/errors.js";
 import {
   type BeforeLayer,
+  catalogueTrie,
+  LanguageModel,
   measureBeams,
   type RankStringsOptions,
   rankStrings,
@@ -12,6 +14,7 @@ import {
 } from "../../../src/generate/index.js";
 import { add, full } from "../../../src/ops/index.js";
 import { keep, memory, tensor, tidy } from "../../../src/tensor/index.js";
+import { testModel } from "../../tokenizers/real-model.js";
 import {
   decoderOf,
   end,
@@ -355,4 +358,27 @@ test.serial("a search can be aborted, and tells how far it is", async (t) => {
     onProgress: () => controller.abort(new Error("enough")),
   });
   await t.throwsAsync(stopped, { message: "enough" });
+});
+
+testModel("a real model ranks sentences", "tinystories-instruct-3m-hf", async (t, folder) => {
+  using model = await LanguageModel.load(folder);
+  const { decoder, tokenizer } = model;
+  const who = ["little girl", "big dog", "red ball", "old man", "bird", "quantum field"];
+  const what = ["", " ran", " ran home", " was very happy", " and her mom went to the park"];
+  const titles = who.flatMap((name) => what.map((more) => `the ${name}${more}`));
+  const trie = await catalogueTrie(titles, tokenizer, { context: "saw" });
+  const prompts = ["One day, Lily saw", "Once upon a time, Tom saw"].map((text) =>
+    tokenizer.encode(text),
+  );
+  const rankings = await rankStrings(decoder, prompts, trie, { k: 30 });
+  for (const [i, prompt] of prompts.entries()) {
+    const strings = titles.map((title) => tokenizer.encode(` ${title}`, { specialTokens: false }));
+    const scores = await scoresByDefinition(decoder, prompt, strings, trie.end);
+    sameRanking(t, rankings[i]!, scores, 30);
+  }
+  for (const { strings, exact } of rankings) {
+    t.true(exact);
+    const places = new Map(strings.map(({ string }, place) => [titles[string]!, place]));
+    t.true(places.get("the bird")! < places.get("the quantum field")!);
+  }
 });
