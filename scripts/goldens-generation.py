@@ -28,6 +28,9 @@ CASES += [dict(num_beams=beams, length_penalty=length, early_stopping=early, rep
           for penalty in (1.0, 1.4)]
 CASES += [dict(num_beams=4, num_return_sequences=3, length_penalty=0.5),
           dict(num_beams=4, num_return_sequences=4, eos_token_id=None),
+          dict(num_beams=3, eos_token_id=[2, 3, 9, 12, 16, 18, 20, 25], early_stopping="never", length_penalty=2.5),
+          dict(num_beams=5, num_return_sequences=2, eos_token_id=list(range(2, 30)), early_stopping="never",
+               length_penalty=4.0),
           dict(num_beams=3, stop_strings=["e", "th"]),
           dict(num_beams=1, stop_strings=["e", "th"])]
 

@@ -23,9 +23,6 @@ export interface FinishedBeam {
   readonly score: number;
 }
 
-/** A score below any that an answer has. */
-const lowest = -1e9;
-
 /**
  * The beams of one prompt: those under way, and the best whole answers so far.
  *
@@ -38,7 +35,6 @@ export class Beams {
   /** Best first. */
   #finished: readonly FinishedBeam[] = [];
   #length = 0;
-  #improvable = true;
   #done = false;
 
   /**
@@ -74,20 +70,14 @@ export class Beams {
       .slice(0, keptCandidates(this.settings));
     const whole = best.map((beam) => this.#length === this.limit || this.isWhole(beam));
     this.#running = best.filter((_, i) => !whole[i]).slice(0, beams);
-    const isFull = () => this.#finished.length === beams;
-    if (this.#improvable && !(earlyStopping === true && isFull())) {
-      const divisor = this.#length ** lengthPenalty;
-      const more = best
-        .filter((_, i) => whole[i] && i < beams)
-        .map((beam) => ({ beam, score: Math.fround(beam.total / divisor) }));
-      this.#finished = [...this.#finished, ...more]
-        .sort((a, b) => b.score - a.score)
-        .slice(0, beams);
-    }
-    const worst = isFull() ? this.#finished.at(-1)!.score : lowest;
-    this.#improvable &&= this.#bestPossible() > worst;
-    this.#done =
-      !this.#improvable || (earlyStopping === true && isFull()) || this.#running.length === 0;
+    const divisor = this.#length ** lengthPenalty;
+    const more = best
+      .filter((_, i) => whole[i] && i < beams)
+      .map((beam) => ({ beam, score: Math.fround(beam.total / divisor) }));
+    this.#finished = [...this.#finished, ...more].sort((a, b) => b.score - a.score).slice(0, beams);
+    if (this.#finished.length === beams)
+      this.#done = earlyStopping === true || this.#bestPossible() <= this.#finished.at(-1)!.score;
+    this.#done ||= this.#running.length === 0;
   }
 
   /** What the best beam under way may score. */
