@@ -167,11 +167,9 @@ class Run implements Disposable {
   }
 
   async #compute(parts: readonly PassPart[]): Promise<void> {
-    const { decoder, trie, plan } = this;
-    const { firstRow, read } = await computePass(
-      ...([decoder, this.#cache, trie] as const),
-      ...([parts, plan.beforeLayer] as const),
-    );
+    const { decoder, trie } = this;
+    const { beforeLayer } = this.plan;
+    const { firstRow, read } = await computePass(decoder, this.#cache, trie, parts, beforeLayer);
     let row = firstRow;
     for (const [i, part] of parts.entries()) {
       const { expansion, prompt, before } = part;

@@ -1,5 +1,6 @@
 /** Rankings of strings by a language model, against every string computed whole. */
 import test, { type ExecutionContext } from "ava";
+import fc from "fast-check";
 import { UsageError } from "../../../src/errors.js";
 import {
   type BeforeLayer,
@@ -358,6 +359,40 @@ test.serial("a search can be aborted, and tells how far it is", async (t) => {
     onProgress: () => controller.abort(new Error("enough")),
   });
   await t.throwsAsync(stopped, { message: "enough" });
+});
+
+test.serial("however little room there is, what is called exact is", async (t) => {
+  using decoder = decoderOf(kinds["windows, soft caps"]!, 14);
+  const strings = randomStrings(120, 14);
+  const trie = await TokenTrie.build(strings, { end });
+  const prompts = randomPrompts(6, 14);
+  const scores: number[][] = [];
+  for (const prompt of prompts) scores.push(await scoresByDefinition(decoder, prompt, strings));
+  using cache = decoder.newRowCache();
+  const least = Math.max(...prompts.map(({ length }) => length)) + trie.depth;
+  let exactOnes = 0;
+  let others = 0;
+  const counts = fc.record({
+    k: fc.integer({ min: 1, max: 30 }),
+    promptsAtOnce: fc.integer({ min: 1, max: 6 }),
+    nodesAtOnce: fc.integer({ min: 1, max: 40 }),
+    rows: fc.integer({ min: least, max: least + 150 }),
+    excluded: fc.array(fc.integer({ min: 0, max: 119 }), { maxLength: 30 }),
+  });
+  const property = fc.asyncProperty(counts, async ({ rows, excluded, ...options }) => {
+    const rankings = await rankStrings(decoder, prompts, trie, {
+      ...options,
+      excluded: prompts.map(() => excluded),
+      maxBytes: rows * cache.bytesPerRow,
+    });
+    for (const [i, ranking] of rankings.entries()) {
+      if (ranking.exact) sameRanking(t, ranking, scores[i]!, options.k, new Set(excluded));
+      if (ranking.exact) exactOnes++;
+      else others++;
+    }
+  });
+  await fc.assert(property, { numRuns: 30, seed: 1 });
+  t.true(exactOnes > 30 && others > 10, `${exactOnes} exact, ${others} not`);
 });
 
 testModel("a real model ranks sentences", "tinystories-instruct-3m-hf", async (t, folder) => {
