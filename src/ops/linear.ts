@@ -102,7 +102,7 @@ export interface LinearOptions {
  *
  *     activation(x · weightᵀ + bias) + residual
  *
- * The weight is rearranged for the matrix product once, and again only after it has changed. Sums are at least
+ * A small weight is rearranged for the matrix product once, and again only after it has changed. Sums are at least
  * float32; the result has the dtype of `x`, and gradients of weight and bias are at least float32.
  *
  * @param x      `[..., inWidth]`

@@ -96,6 +96,12 @@ const sizes = [
   [3, 0, 5],
   [0, 3, 4],
   [2, 3, 0],
+  // Weights whose packs are not kept.
+  [1, 161, 1000],
+  [3, 320, 450],
+  [17, 161, 1000],
+  [50, 320, 450],
+  [70, 161, 1000],
 ] as const;
 const dtypes = [
   { x: "float32", weight: "float32" },

@@ -15,7 +15,8 @@ import {
   type RowCacheOptions,
 } from "../../nn/index.js";
 import { add, cast, divide, linear, linearCrossEntropy, multiply, tanh } from "../../ops/index.js";
-import { type Tensor, tensor } from "../../tensor/index.js";
+import { recordingTape } from "../../ops/tape.js";
+import { type Tensor, tensor, tidy } from "../../tensor/index.js";
 import type { EncoderLoss } from "../encoders/index.js";
 import { makeNorm, type Sequences } from "./decoder-attention.js";
 import { DecoderLayer } from "./decoder-layer.js";
@@ -122,15 +123,11 @@ export class Decoder extends Module {
     const { sequences, starts } = this.#sequences(x, counts, cache);
     let state = this.dropout.forward(this.#withPositions(x, counts, starts));
     for (const [i, layer] of this.layers.entries()) {
-      state = beforeLayer?.(state, i) ?? state;
-      state =
-        checkpoint && !cache
-          ? recompute(
-              (x, offsets) => layer.forward(x, { ...sequences, offsets }),
-              state,
-              sequences.offsets,
-            )
-          : layer.forward(state, sequences);
+      const entering = beforeLayer?.(state, i) ?? state;
+      const leaving = throughLayer(layer, entering, sequences, checkpoint && !cache);
+      // Nobody else has seen it; a long prompt would hold one for each layer.
+      if (!recordingTape() && i > 0 && !beforeLayer) state.dispose();
+      state = leaving;
     }
     return this.norm.forward(state);
   }
@@ -249,6 +246,22 @@ export class Decoder extends Module {
       ...(bfloat16 && { precision: "bfloat16", shadow: weight.shadow }),
     });
   }
+}
+
+/** @param recomputes whether backward computes the layer again */
+function throughLayer(
+  layer: DecoderLayer,
+  x: Tensor,
+  sequences: Sequences,
+  recomputes: boolean,
+): Tensor {
+  if (!recordingTape()) return tidy(() => layer.forward(x, sequences));
+  if (!recomputes) return layer.forward(x, sequences);
+  return recompute(
+    (x, offsets) => layer.forward(x, { ...sequences, offsets }),
+    x,
+    sequences.offsets,
+  );
 }
 
 function rotaryOf(

@@ -364,6 +364,7 @@ void dot_tile(const T* a, int64_t a_row, const T* b, int64_t b_row, int64_t k, T
     for (int i = 0; i < kR; ++i) rows[i] = load_at(a + i * a_row + at);
 #pragma GCC unroll 8
     for (int j = 0; j < kC; ++j) {
+      __builtin_prefetch(b + (j + kC) * b_row + at);
       const Vec<T> column = load_at(b + j * b_row + at);
 #pragma GCC unroll 8
       for (int i = 0; i < kR; ++i) sum[i][j] += rows[i] * column;

@@ -16,6 +16,9 @@ namespace {
 // In multiply-adds.
 constexpr int64_t kInlineWork = 1 << 18;  // below it waking the pool costs more than it gives
 constexpr int64_t kTaskWork = 1 << 25;
+// Packing B costs more than inner products up to kDotRows, and than making C across up to kAcrossRows. Up to
+// kOwnPackRows a thread packs the columns of B that it multiplies, which then stay in its cache.
+constexpr int64_t kDotRows = 4, kAcrossRows = 64, kOwnPackRows = 256;
 constexpr int64_t kGroupBytes = 1 << 20;  // of B, that stay in the second-level cache while rows of A pass by
 // Of a transposed A, k is cut so that a block of B stays there; and rows are packed together, along the stored rows.
 constexpr int64_t kChunkK = 512, kChunkRows = 96, kChunkColumns = 1024;
@@ -66,12 +69,16 @@ bool needs_finish(const GemmBf16& g) {
 
 struct Plan {
   bool chunks = false;       // A is transposed: each task packs both operands, a chunk of k at a time
+  bool dots = false;         // inner products: B is read as it lies
+  bool across = false;       // B's rows take the place of A's, and are read as they lie; A is packed in that of B
   bool pack_b = false;       // before all else
+  bool pack_own = false;     // a task packs its own columns, and has all rows
   bool whole_items = false;  // a task does whole batch items, else items follow each other
   int64_t group = 0;         // columns that a task has at most
   int64_t packed_bytes = 0;  // of B
   int64_t sums_bytes = 0;    // [m, n] float32, where chunks cannot be summed in C
-  int64_t rows_bytes = 0;    // of packed rows of A; the rest of a slot is sums that wait, or a chunk of B
+  int64_t rows_bytes = 0;    // of packed rows of A; the rest of a slot is sums that wait, or a part of B
+  int64_t own_bytes = 0;     // of a task's own columns, at the end of a slot
   int64_t slot_bytes = 0;
 };
 
@@ -89,13 +96,30 @@ Plan make_plan(const GemmBf16& g) {
     if (needs_finish(g)) plan.sums_bytes = align(g.m * g.n * 4);
     return plan;
   }
-  plan.pack_b = !g.packed_b;
   plan.group = std::max(kGroupBytes / (2 * k) / 32 * 32, int64_t{32});
+  plan.dots = !g.packed_b && g.b_transposed && g.b_bf16 && g.batch == 1 && g.m <= kDotRows;
+  if (plan.dots) {
+    plan.slot_bytes = align(g.m * k * 4);
+    return plan;
+  }
+  plan.across = !g.packed_b && g.b_transposed && g.batch == 1 && g.m <= kAcrossRows;
+  if (plan.across) {
+    plan.packed_bytes = align(round_up(g.m, kBf16Columns) * k * 2);
+    plan.rows_bytes = align(kernel.rows * row_stride(k) * 2);
+    plan.slot_bytes = plan.rows_bytes + align(kernel.rows * round_up(g.m, kBf16Columns) * 4);
+    return plan;
+  }
+  plan.pack_own = !g.packed_b && g.batch == 1 && g.m <= kOwnPackRows;
+  plan.pack_b = !g.packed_b && !plan.pack_own;
   if (plan.pack_b) plan.packed_bytes = align(static_cast<int64_t>(gemm_bf16_packed_bytes(g.n, g.k)));
   plan.rows_bytes = align(kernel.rows * row_stride(k) * 2);
   plan.slot_bytes = plan.rows_bytes;
   if (k > kernel.block_k && needs_finish(g))
     plan.slot_bytes += align(kernel.rows * std::min(plan.group, round_up(g.n, kBf16Columns)) * 4);
+  if (plan.pack_own) {
+    plan.own_bytes = align(std::min(plan.group, round_up(g.n, 2 * kBf16Columns)) * k * 2);
+    plan.slot_bytes += plan.own_bytes;
+  }
   return plan;
 }
 
@@ -103,15 +127,15 @@ struct Range {
   int64_t m_begin, m_end, n_begin, n_end;
 };
 
-// Rows of A one block after the other, each against all panels of the range.
-void stream_rows(const GemmBf16& g, const Plan& plan, const void* packed, const Range& range, char* slot) {
+// Rows of A one block after the other, each against all panels of the range, which begin at `panels`.
+void stream_rows(const GemmBf16& g, const Plan& plan, const uint16_t* panels, const Range& range, char* slot) {
   const Bf16Kernels& kernel = bf16_kernels();
   const int64_t k = round_up(g.k, kBf16StepK);
   uint16_t* const rows = reinterpret_cast<uint16_t*>(slot);
   const bool finishes = needs_finish(g);
   Bf16Block block = {.n = range.n_end - range.n_begin, .k = k};
   block.b_stride = k * kBf16Columns;
-  block.b = static_cast<const uint16_t*>(packed) + range.n_begin * k;
+  block.b = panels;
   block.accumulate = g.accumulate && !finishes;
   block.finish = finishes ? &g : nullptr;
   block.finish_n = range.n_begin;
@@ -211,11 +235,55 @@ template <class F> void for_ranges(const GemmBf16& g, const Plan& plan, int64_t 
     parallel_with_slots(tasks, body);
 }
 
-// Panels [first, last) of B.
-void pack_panels(const GemmBf16& g, void* packed, int64_t first, int64_t last) {
+// Panels [first, last) of B, to `panels` on.
+void pack_panels(const GemmBf16& g, uint16_t* panels, int64_t first, int64_t last) {
   const int64_t k = round_up(g.k, kBf16StepK), n = first * kBf16Columns;
-  bf16_kernels().pack_panels(b_of(g, n, 0), std::min(g.n, last * kBf16Columns) - n, g.k,
-                             static_cast<uint16_t*>(packed) + n * k, k * kBf16Columns);
+  bf16_kernels().pack_panels(b_of(g, n, 0), std::min(g.n, last * kBf16Columns) - n, g.k, panels, k * kBf16Columns);
+}
+
+// Few rows against rows of B as they lie.
+void run_dots(const GemmBf16& g, const Range& range, char* slot) {
+  const Bf16Kernels& kernel = bf16_kernels();
+  float* const rows = reinterpret_cast<float*>(slot);
+  const int64_t stride = round_up(g.k, kBf16StepK);
+  if (g.prologue) g.prologue(g.prologue_context, 0, g.m, range.n_begin, range.n_end);
+  kernel.widen_rows(a_of(g, 0, 0), g.m, g.k, rows, stride);
+  kernel.dots(g, {rows, stride, range.n_begin, range.n_end});
+}
+
+// Rows of B one block after the other against all rows of A, which are packed as B usually is.
+void stream_across(const GemmBf16& g, const Plan& plan, const uint16_t* panels, const Range& range, char* slot) {
+  const Bf16Kernels& kernel = bf16_kernels();
+  const int64_t k = round_up(g.k, kBf16StepK);
+  uint16_t* const rows = reinterpret_cast<uint16_t*>(slot);
+  Bf16Block block = {.n = round_up(g.m, kBf16Columns), .k = k};
+  block.b = panels;
+  block.b_stride = k * kBf16Columns;
+  block.c = reinterpret_cast<float*>(slot + plan.rows_bytes);
+  block.c_stride = block.n;
+  if (g.prologue) g.prologue(g.prologue_context, 0, g.m, range.n_begin, range.n_end);
+  for (int64_t n = range.n_begin; n < range.n_end; n += kernel.rows) {
+    block.m = std::min(kernel.rows, range.n_end - n);
+    const Operand b = b_of(g, n, 0);
+    if (b.bfloat16 && g.k == k && block.m % kBf16Columns == 0) {
+      block.a = static_cast<const uint16_t*>(b.data);
+      block.a_stride = b.stride;
+    } else {
+      block.a = rows;
+      block.a_stride = row_stride(k);
+      kernel.pack_rows(b, block.m, g.k, rows, block.a_stride);
+    }
+    block.ahead = {};
+    if (n + kernel.rows < range.n_end) {
+      const Operand next = b_of(g, n + kernel.rows, 0);
+      const int64_t size = next.bfloat16 ? 2 : 4;
+      block.ahead = {next.data, next.stride * size, g.k * size, std::min(kernel.rows, range.n_end - n - kernel.rows)};
+    }
+    kernel.enter();
+    kernel.multiply(block);
+    kernel.leave();
+    kernel.finish_across(g, block.c, block.c_stride, n, block.m);
+  }
 }
 
 // One item of the batch, by all threads.
@@ -228,10 +296,31 @@ void run_item(const GemmBf16& g, const Plan& plan) {
     for_ranges(g, plan, 32, [&](const Range& range, int64_t slot) { add_chunks(g, plan, sums, range, slot_of(slot)); });
     return;
   }
+  if (plan.dots) {
+    for_ranges(g, plan, g.m, [&](const Range& range, int64_t slot) { run_dots(g, range, slot_of(slot)); });
+    return;
+  }
+  const int64_t k = round_up(g.k, kBf16StepK);
+  if (plan.across) {
+    uint16_t* const panels = reinterpret_cast<uint16_t*>(scratch);
+    bf16_kernels().pack_panels(a_of(g, 0, 0), g.m, g.k, panels, k * kBf16Columns);
+    for_ranges(g, plan, g.m,
+               [&](const Range& range, int64_t slot) { stream_across(g, plan, panels, range, slot_of(slot)); });
+    return;
+  }
+  if (plan.pack_own) {
+    for_ranges(g, plan, g.m, [&](const Range& range, int64_t slot) {
+      uint16_t* const own = reinterpret_cast<uint16_t*>(slot_of(slot) + plan.slot_bytes - plan.own_bytes);
+      pack_panels(g, own, range.n_begin / kBf16Columns, ceil_div(range.n_end, kBf16Columns));
+      stream_rows(g, plan, own, range, slot_of(slot));
+    });
+    return;
+  }
   if (plan.pack_b) gemm_bf16_pack_b(g, scratch);
-  const void* const packed = plan.pack_b ? scratch : g.packed_b;
-  for_ranges(g, plan, bf16_kernels().rows,
-             [&](const Range& range, int64_t slot) { stream_rows(g, plan, packed, range, slot_of(slot)); });
+  const uint16_t* const packed = static_cast<const uint16_t*>(plan.pack_b ? scratch : g.packed_b);
+  for_ranges(g, plan, bf16_kernels().rows, [&](const Range& range, int64_t slot) {
+    stream_rows(g, plan, packed + range.n_begin * k, range, slot_of(slot));
+  });
 }
 
 // Small items of a batch: each is packed and multiplied by one thread.
@@ -241,14 +330,16 @@ void run_whole_items(const GemmBf16& g, const Plan& plan) {
     const GemmBf16 item = batch_item(g, i);
     char* const scratch = static_cast<char*>(g.scratch) + slot * slot_bytes;
     char* const rest = scratch + plan.packed_bytes + plan.sums_bytes;
-    if (plan.pack_b) pack_panels(item, scratch, 0, ceil_div(g.n, kBf16Columns));
-    const void* const packed = plan.pack_b ? scratch : g.packed_b;
+    const int64_t k = round_up(g.k, kBf16StepK);
+    uint16_t* const own = reinterpret_cast<uint16_t*>(scratch);
+    if (plan.pack_b) pack_panels(item, own, 0, ceil_div(g.n, kBf16Columns));
+    const uint16_t* const packed = plan.pack_b ? own : static_cast<const uint16_t*>(g.packed_b);
     for (int64_t n = 0; n < g.n; n += plan.group) {
       const Range range = {0, g.m, n, std::min(g.n, n + plan.group)};
       if (plan.chunks)
         add_chunks(item, plan, reinterpret_cast<float*>(scratch), range, rest);
       else
-        stream_rows(item, plan, packed, range, rest);
+        stream_rows(item, plan, packed + n * k, range, rest);
     }
   };
   const int64_t work = g.m * g.n * g.k;
@@ -279,7 +370,11 @@ size_t gemm_bf16_packed_bytes(int64_t n, int64_t k) {
 void gemm_bf16_pack_b(const GemmBf16& g, void* packed) {
   const int64_t panels = ceil_div(g.n, kBf16Columns);
   const int64_t tasks = g.n * g.k < kInlineWork ? 1 : std::min(panels, int64_t{4} * thread_count());
-  const auto body = [&](int64_t task) { pack_panels(g, packed, panels * task / tasks, panels * (task + 1) / tasks); };
+  const int64_t panel = round_up(g.k, kBf16StepK) * kBf16Columns;
+  const auto body = [&](int64_t task) {
+    const int64_t first = panels * task / tasks;
+    pack_panels(g, static_cast<uint16_t*>(packed) + first * panel, first, panels * (task + 1) / tasks);
+  };
   if (tasks == 1)
     body(0);
   else

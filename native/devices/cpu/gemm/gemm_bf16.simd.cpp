@@ -256,6 +256,128 @@ void finish(const GemmBf16& g, const float* values, int64_t stride, int64_t m, i
   as(g, values, stride, m, rows, n, columns);
 }
 
+void finish_across(const GemmBf16& g, const float* values, int64_t stride, int64_t n, int64_t columns) {
+  constexpr int64_t kStep = kLanes<float>, kWidth = 48;
+  alignas(64) float rows[kBf16Columns * kWidth];
+  for (int64_t from = 0; from < columns; from += kWidth) {
+    const int64_t width = min(kWidth, columns - from);
+    for (int64_t m = 0; m < g.m; m += kBf16Columns) {
+      const int64_t height = min(kBf16Columns, g.m - m);
+      for (int64_t i = 0; i < height; i += kStep)
+        for (int64_t j = 0; j < width; j += kStep)
+          transpose<float>(values + (from + j) * stride + m + i, stride, min(kStep, width - j), min(kStep, height - i),
+                           rows + i * kWidth + j, kWidth);
+      finish(g, rows, kWidth, m, height, n + from, width);
+    }
+  }
+}
+
+// ---- Inner products
+
+constexpr int kDotRows = 4, kDotColumns = 4;
+constexpr int64_t kDotStrip = 64;          // columns of C that are finished together
+constexpr int64_t kWords = kLanes<float>;  // of a step of k, each with an even and an odd element
+static_assert(kBf16StepK % (2 * kWords) == 0);
+
+void widen_rows(const Operand& a, int64_t m, int64_t k, float* to, int64_t to_stride) {
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t at = 0; at < k; at += kBf16StepK) {
+      alignas(64) uint16_t rounded[kBf16StepK];
+      const Operand row = {a.bfloat16
+                               ? static_cast<const void*>(static_cast<const uint16_t*>(a.data) + i * a.stride + at)
+                               : static_cast<const float*>(a.data) + i * a.stride + at,
+                           a.stride, false, a.bfloat16};
+      const int64_t count = min(kBf16StepK, k - at);
+      row.bfloat16 ? rows_of<1>(static_cast<const uint16_t*>(row.data), 0, 1, count, rounded, 0)
+                   : rows_of<1>(static_cast<const float*>(row.data), 0, 1, count, rounded, 0);
+      float* const line = to + i * to_stride + at;
+      for (int64_t j = 0; j < kBf16StepK; ++j) {
+        const uint32_t word = uint32_t{rounded[j]} << 16;
+        const int64_t step = j / (2 * kWords), within = j % (2 * kWords);
+        __builtin_memcpy(line + step * 2 * kWords + within % 2 * kWords + within / 2, &word, 4);
+      }
+    }
+}
+
+// values[i * kDotStrip + j]: row i of A times row j of B.
+template <int kR, int kC>
+void dot_tile(const float* a, int64_t a_stride, const uint16_t* b, int64_t b_stride, int64_t k, float* values) {
+  Vec<float> even[kR][kC] = {}, odd[kR][kC] = {};
+  const auto step = [&](int64_t at, auto word_at) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kC; ++j) {
+      const Vec<uint32_t> both = word_at(b + j * b_stride + at);
+      const Vec<float> low = (Vec<float>)(both << 16), high = (Vec<float>)(both & 0xffff0000);
+#pragma GCC unroll 4
+      for (int i = 0; i < kR; ++i) {
+        even[i][j] += load(a + i * a_stride + at) * low;
+        odd[i][j] += load(a + i * a_stride + at + kWords) * high;
+      }
+    }
+  };
+  int64_t at = 0;
+  for (; at + 2 * kWords <= k; at += 2 * kWords)
+    step(at, [b_stride](const uint16_t* from) {
+      __builtin_prefetch(from + kC * b_stride);
+      Vec<uint32_t> both;
+      read(both, from);
+      return both;
+    });
+  if (at < k)
+    step(at, [rest = k - at](const uint16_t* from) {
+      uint16_t part[2 * kWords] = {};
+      __builtin_memcpy(part, from, static_cast<size_t>(rest) * 2);
+      Vec<uint32_t> both;
+      read(both, part);
+      return both;
+    });
+#pragma GCC unroll 4
+  for (int i = 0; i < kR; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < kC; ++j) {
+      float sum = 0;
+      const Vec<float> lanes = even[i][j] + odd[i][j];
+      for (int64_t lane = 0; lane < kWords; ++lane) sum += lanes[lane];
+      values[i * kDotStrip + j] = sum;
+    }
+}
+
+typedef void (*DotFunction)(const float*, int64_t, const uint16_t*, int64_t, int64_t, float*);
+
+// By rows and columns, each less one.
+struct DotTable {
+  DotFunction of[kDotRows][kDotColumns];
+};
+template <int kR, int kC> constexpr void fill_dots(DotTable& table) {
+  table.of[kR - 1][kC - 1] = dot_tile<kR, kC>;
+  if constexpr (kC > 1)
+    fill_dots<kR, kC - 1>(table);
+  else if constexpr (kR > 1)
+    fill_dots<kR - 1, kDotColumns>(table);
+}
+constexpr DotTable make_dot_table() {
+  DotTable table{};
+  fill_dots<kDotRows, kDotColumns>(table);
+  return table;
+}
+
+void dots(const GemmBf16& g, const Bf16Dots& d) {
+  static constexpr DotTable table = make_dot_table();
+  alignas(64) float values[kDotRows * kDotStrip];
+  const uint16_t* b = static_cast<const uint16_t*>(g.b);
+  // A few rows of B come from memory once, for all rows of A.
+  for (int64_t n = d.n_begin; n < d.n_end; n += kDotStrip) {
+    const int64_t strip = min(kDotStrip, d.n_end - n);
+    for (int64_t m = 0; m < g.m; m += kDotRows) {
+      const int64_t rows = min(kDotRows, g.m - m);
+      for (int64_t j = 0; j < strip; j += kDotColumns)
+        table.of[rows - 1][min(kDotColumns, strip - j) - 1](
+            d.rows + m * d.row_stride, d.row_stride, b + (n + j) * g.b_row_stride, g.b_row_stride, g.k, values + j);
+      finish(g, values, kDotStrip, m, rows, n, strip);
+    }
+  }
+}
+
 // ---- Blocks
 
 // One tile of sums: out[height, width] = a · b (+ in), where `in` and `out` have room for whole units of the tier.
@@ -340,8 +462,11 @@ constexpr Bf16Kernels kKernels = {.rows = Tier::kBlockRows,
                                   .block_k = Tier::kBlockK,
                                   .multiply = multiply<Tier>,
                                   .finish = finish,
+                                  .finish_across = finish_across,
                                   .pack_rows = pack_rows_of,
                                   .pack_panels = pack_panels_of,
+                                  .widen_rows = widen_rows,
+                                  .dots = dots,
                                   .enter = Tier::enter,
                                   .leave = Tier::leave,
                                   .spin = Tier::spin};

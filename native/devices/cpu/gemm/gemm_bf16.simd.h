@@ -31,6 +31,16 @@ struct Bf16Block {
   Bf16Ahead ahead;
 };
 
+// Rows of A for inner products: widened to float32, zeros up to a multiple of kBf16StepK, and of every kBf16StepK the
+// even ones before the odd ones, as they lie in the halves of B's words.
+//
+// C[rows, n_begin .. n_end) of a product whose B is [n, k] bfloat16, with what is left of it.
+struct Bf16Dots {
+  const float* rows;
+  int64_t row_stride;
+  int64_t n_begin, n_end;
+};
+
 struct Bf16Kernels {
   int64_t rows;     // what an A is cut into
   int64_t block_k;  // longer k is cut
@@ -38,9 +48,14 @@ struct Bf16Kernels {
   // What is left to do with sums over k for rows m.. and columns n.. of C.
   void (*finish)(const GemmBf16&, const float* values, int64_t stride, int64_t m, int64_t rows, int64_t n,
                  int64_t columns);
+  // The same for columns n.. of C with values that lie across: values[column * stride + row], all of C's rows.
+  void (*finish_across)(const GemmBf16&, const float* values, int64_t stride, int64_t n, int64_t columns);
   // Rows [0, m) and columns [0, n) of an operand; whole multiples of kBf16Columns are written.
   void (*pack_rows)(const Operand&, int64_t m, int64_t k, uint16_t* to, int64_t to_stride);
   void (*pack_panels)(const Operand&, int64_t n, int64_t k, uint16_t* to, int64_t to_stride);
+  // Of A's m rows, as Bf16Dots has them; and the inner products of few rows with B's as they lie.
+  void (*widen_rows)(const Operand&, int64_t m, int64_t k, float* to, int64_t to_stride);
+  void (*dots)(const GemmBf16&, const Bf16Dots&);
   // Around products on one thread.
   void (*enter)();
   void (*leave)();

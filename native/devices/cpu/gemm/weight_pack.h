@@ -25,10 +25,16 @@ template <class T> bool ask_for_pack(Infer& c, int weight, const Gemm& gemm) {
   return key != 0;
 }
 
+// Packs of weights up to this size are kept. A larger one is read as it lies by products of few rows, and packed into
+// scratch by those of many, which that costs little: a language model whose packs were kept would take twice its
+// memory.
+constexpr size_t kKeptPackBytes = 256 << 10;
+
 // In `infer`: asks for the pack of input `weight` as the B of `gemm`, and for the product's scratch, into which a
 // weight without a pack is packed call by call.
 template <class T> void ask_for_weight_pack(Infer& c, int weight, Gemm gemm) {
-  if (ask_for_pack<T>(c, weight, gemm)) gemm.packed_b = c.in(weight).data;  // only whether it is set counts here
+  if (gemm_packed_bytes<T>(gemm.n, gemm.k) <= kKeptPackBytes && ask_for_pack<T>(c, weight, gemm))
+    gemm.packed_b = c.in(weight).data;  // only whether it is set counts here
   c.scratch(gemm_scratch_bytes<T>(gemm));
 }
 
@@ -55,7 +61,8 @@ inline bool ask_for_pack(Infer& c, int weight, const GemmBf16& gemm) {
   return key != 0;
 }
 inline void ask_for_weight_pack(Infer& c, int weight, GemmBf16 gemm) {
-  if (ask_for_pack(c, weight, gemm)) gemm.packed_b = c.in(weight).data;
+  if (gemm_bf16_packed_bytes(gemm.n, gemm.k) <= kKeptPackBytes && ask_for_pack(c, weight, gemm))
+    gemm.packed_b = c.in(weight).data;
   c.scratch(gemm_bf16_scratch_bytes(gemm));
 }
 inline const void* fresh_pack(Call& c, const GemmBf16& gemm) {
