@@ -23,7 +23,10 @@ const exceptions = {
     sgd: "optimizers/steps: whole steps of PyTorch's optimizers",
   } as Readonly<Record<string, string>>,
   /** Folders of goldens that belong to other tests than that of the ops. */
-  goldenFolders: ["dual", "models", "nn", "optimizers", "safetensors"] as readonly string[],
+  goldenFolders: [
+    ...["dual", "generation", "llm", "lora", "models", "nn", "optimizers", "safetensors"],
+    ...["tokenizers", "train-bpe"],
+  ] as readonly string[],
   /** Ops without a CUDA kernel: all of them until there is a CUDA backend. */
   cuda: native.ops().length,
 } as const;
